@@ -1,0 +1,138 @@
+"""What a fit assumed, in sentences for the report, from the settings in posterior.nc."""
+
+import numpy as np
+
+from dustpost.io.cutout import Cutout
+from dustpost.results import REFERENCE_WAVELENGTH
+
+MAG_PER_OPTICAL_DEPTH = 2.5 / np.log(10)
+HOST_COORDINATE = 0.1  # z = ln(1 + x) / 0.1, the coordinate in which the host diffuses
+
+CURVES = {
+    "calzetti-noll": "Calzetti et al. (2000), both branches, times (wavelength / "
+    f"{REFERENCE_WAVELENGTH} micron)^delta, averaged over each filter.",
+    "paper": "Siegel & Melchior (2024), Eq. 5 as printed: Calzetti's blue branch alone, times "
+    f"(wavelength / {REFERENCE_WAVELENGTH} micron)^delta.",
+}
+NORMS = {
+    "lambda0": f"k = 1 at {REFERENCE_WAVELENGTH} micron, so that D is the transmission there.",
+    "paper": f"Eq. 5 as printed: k = 1.1605 at {REFERENCE_WAVELENGTH} micron, so that the "
+    "transmission there is D^1.1605.",
+}
+TARGETS = {
+    "denoised": "The latents live at a noise level sigma; host and dust are what the networks "
+    "denoise them to, and the prior is the push-forward of the noisy one.",
+    "smoothed": "The likelihood acts on images that carry the prior's noise level sigma; right "
+    "only where sigma is far below what the data resolve.",
+}
+CROSS_TERMS = {
+    "cut": "A cut posterior, as in Siegel & Melchior (2024): what the dust prior says about the "
+    "host is left out, so the draws follow no single joint density.",
+    "full": "The host feels the dust prior through its condition, as the joint density demands.",
+}
+HOSTS = {
+    "hsc64": "Score network HSC-64 of Sampson et al. (2024), trained on HSC galaxies.",
+    "sim": "This package's score network, trained on its simulated galaxies.",
+}
+
+
+def assumptions(settings: dict[str, object], cutout: Cutout) -> list[tuple[str, str]]:
+    """List the assumptions as (what, sentence), in the order of their weight."""
+    get = settings.get
+    found = [
+        ("Attenuation curve", _known(CURVES, get("curve"))),
+        ("Normalisation", _known(NORMS, get("norm"))),
+        ("Curve per band", _per_band(settings, cutout)),
+        ("Slope delta", _slope_prior(settings)),
+        ("Target", _known(TARGETS, get("target"))),
+        ("Noise level of the dust", _dust_noise(settings)),
+        ("Noise level of the host", _host_noise(settings)),
+        ("Cross term", _known(CROSS_TERMS, get("cross_term"))),
+        ("Host prior", _known(HOSTS, get("host_prior"))),
+        ("Dust prior", _dust_prior(settings)),
+        ("Flux prior", str(get("flux_prior", ""))),
+        ("Noise", _noise(settings)),
+        ("Redshift", _redshift(cutout)),
+        ("Milky Way", _milky_way(cutout)),
+        ("Covered pixels", _covered(settings)),
+        ("Sampler", _sampler(settings)),
+        ("Versions", str(get("versions", ""))),
+    ]
+    return [(what, text) for what, text in found if text]
+
+
+def _known(table: dict[str, str], key: object) -> str:
+    if key is None:
+        return ""
+    return f"{key}: {table[key]}" if key in table else str(key)
+
+
+def _per_band(settings: dict, cutout: Cutout) -> str:
+    k = settings.get("k")
+    if k is None:
+        return ""
+    pairs = (f"{band} {value:.3f}" for band, value in zip(cutout.bands, np.ravel(k), strict=True))
+    return "k at delta = 0: " + ", ".join(pairs) + "."
+
+
+def _slope_prior(settings: dict) -> str:
+    mean, sd = settings.get("slope_prior_mean"), settings.get("slope_prior_sd")
+    return "" if mean is None or sd is None else f"Normal prior, {mean:g} +- {sd:g}."
+
+
+def _dust_noise(settings: dict) -> str:
+    sigma = settings.get("sigma_dust")
+    if sigma is None:
+        return ""
+    coordinate = str(settings.get("dust_coordinate", "transmission")).replace("_", " ")
+    mag = MAG_PER_OPTICAL_DEPTH * sigma * settings.get("k_reference", 1.0)
+    return f"sigma = {sigma:g} in {coordinate}, {mag:.3f} mag of A where A = 0."
+
+
+def _host_noise(settings: dict) -> str:
+    time = settings.get("t_host")
+    if time is None:
+        return ""
+    sigma = HOST_COORDINATE * np.sqrt(np.expm1(time))
+    return (
+        f"Diffusion time t = {time:g}: sigma = {sigma:.3g} in ln(1 + x), where x is the host "
+        f"scaled to a peak of about one; {MAG_PER_OPTICAL_DEPTH * sigma:.3f} mag where x is large."
+    )
+
+
+def _dust_prior(settings: dict) -> str:
+    name, digest = settings.get("dust_prior", ""), settings.get("dust_checkpoint_sha256")
+    return f"{name}, checkpoint sha256 {digest}." if digest else str(name)
+
+
+def _noise(settings: dict) -> str:
+    factor = settings.get("noise_inflation", 1.0)
+    text = "Gaussian, independent from pixel to pixel, variance from the cutout"
+    return text + ("." if factor == 1 else f", its sd times {factor:g}.")
+
+
+def _redshift(cutout: Cutout) -> str:
+    if cutout.redshift == 0:
+        return "z = 0, the default: the curve acts at observed wavelengths (--redshift changes it)."
+    return f"z = {cutout.redshift:g}: filters are shifted to the rest frame before k is taken."
+
+
+def _milky_way(cutout: Cutout) -> str:
+    if cutout.ebv == 0:
+        return "No extinction of our own Galaxy was taken out (--ebv changes it)."
+    return f"E(B-V) = {cutout.ebv:g} mag of our own Galaxy was taken out before the fit."
+
+
+def _covered(settings: dict) -> str:
+    limit = settings.get("covering_threshold")
+    return "" if limit is None else f"A above {limit:g} mag at {REFERENCE_WAVELENGTH} micron."
+
+
+def _sampler(settings: dict) -> str:
+    parts = [str(settings.get("sampler", ""))]
+    for key, word in (("chains", "chains"), ("warmup", "warm-up sweeps"), ("draws", "draws")):
+        if key in settings:
+            parts.append(f"{settings[key]} {word}")
+    if "seed" in settings:
+        parts.append(f"seed {settings['seed']}")
+    return ", ".join(p for p in parts if p) + "."

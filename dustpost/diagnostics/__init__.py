@@ -1,0 +1,1 @@
+"""What a set of draws is worth: convergence, fit, calibration, degeneracy."""

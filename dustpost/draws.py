@@ -1,0 +1,112 @@
+"""What a sampler hands over: plain arrays and the settings behind them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dustpost.io.cutout import Cutout
+
+
+class Draws(NamedTuple):
+    """What a sampler hands over: numpy arrays, chains first.
+
+    Attributes
+    ----------
+    flux : ndarray, (C, N, B)
+        F, total flux of the dust-free host per band, in the unit of the cutout.
+    slope : ndarray, (C, N)
+        delta, the slope added to the attenuation curve.
+    mean_attenuation : ndarray, (C, N)
+        Light-weighted mean of A at 0.4754 micron, mag.
+    covering_fraction : ndarray, (C, N)
+        Share of the host's light behind more than the threshold in A.
+    log_screen : ndarray, (C, N)
+        Light-weighted mean of ln D, the coordinate along the orbit D -> c D.
+    host : ndarray, (C, T, y, x)
+        S, unit sum over the pixels; every few draws.
+    transmission : ndarray, (C, T, y, x)
+        D, in (0, 1]; the same draws as `host`.
+    kept : ndarray, (T,), int
+        Which of the N draws `host` and `transmission` belong to.
+    stats : dict of str to ndarray, (C, N)
+        Acceptance per block (names beginning with ``acceptance_``, in [0, 1]),
+        ``curl_defect`` (nat), ``log_likelihood`` (nat), ``step_size_*`` and others.
+    model : ndarray, (B, y, x)
+        Posterior mean of the PSF-convolved model, in the unit of the cutout.
+    prior_attenuation_sd : ndarray, (y, x)
+        Sd of A over prior draws of D given the posterior mean host, mag.
+    settings : dict of str to (str, float, int or list)
+        All that was assumed. Lists of B numbers become variables over `band`; the
+        keys that results, plots and report look for are named in `SETTINGS`.
+    attenuated_flux : ndarray, (C, N, B), optional
+        Total flux per band behind the dust, sum over pixels of F S D^k.
+    """
+
+    flux: np.ndarray
+    slope: np.ndarray
+    mean_attenuation: np.ndarray
+    covering_fraction: np.ndarray
+    log_screen: np.ndarray
+    host: np.ndarray
+    transmission: np.ndarray
+    kept: np.ndarray
+    stats: dict[str, np.ndarray]
+    model: np.ndarray
+    prior_attenuation_sd: np.ndarray
+    settings: dict[str, str | float | int | list]
+    attenuated_flux: np.ndarray | None = None
+
+
+# Keys of `Draws.settings` with a meaning here; any other key is stored and listed as it is.
+SETTINGS = {
+    "k": "attenuation curve per band at delta = 0: A_i = -2.5 k_i log10 D (list of B numbers)",
+    "k_reference": "k at 0.4754 micron: 1 with norm=lambda0, 1.1605 with norm=paper",
+    "curve": "calzetti-noll, or paper",
+    "norm": "lambda0, or paper",
+    "target": "denoised, or smoothed",
+    "cross_term": "cut (a cut posterior), or full",
+    "sampler": "gibbs, langevin, split-gibbs",
+    "sigma_dust": "noise level of the dust latent, in the coordinate named by dust_coordinate",
+    "dust_coordinate": "what sigma_dust is measured in: transmission, or optical_depth",
+    "t_host": "diffusion time of the host latent",
+    "host_prior": "hsc64, or sim",
+    "dust_prior": "name of the dust prior",
+    "dust_checkpoint_sha256": "sha256 of the dust network's weights",
+    "flux_prior": "colours, or flat",
+    "slope_prior_mean": "mean of the normal prior of delta",
+    "slope_prior_sd": "sd of the normal prior of delta",
+    "covering_threshold": "A in mag above which a pixel counts as covered",
+    "noise_inflation": "factor on the noise sd",
+    "redshift": "redshift of the galaxy; 0 also where none was given",
+    "ebv": "E(B-V) of the Milky Way in mag, taken out before the fit",
+    "chains": "number of chains",
+    "warmup": "sweeps thrown away per chain",
+    "draws": "draws per chain",
+    "seed": "seed of all random numbers",
+    "versions": "list of 'package version'",
+}
+
+
+def check_shapes(draws: Draws, cutout: Cutout) -> None:
+    """Raise ValueError where an array of `draws` does not have the shape it promises."""
+    chains, length = draws.slope.shape
+    bands, *pixels = cutout.data.shape
+    kept = (chains, len(draws.kept), *pixels)
+    series = (chains, length)
+    wanted = {
+        "flux": (*series, bands),
+        "mean_attenuation": series,
+        "covering_fraction": series,
+        "log_screen": series,
+        "host": kept,
+        "transmission": kept,
+        "model": tuple(cutout.data.shape),
+        "prior_attenuation_sd": tuple(pixels),
+    }
+    found = {name: getattr(draws, name) for name in wanted} | draws.stats
+    wanted |= dict.fromkeys(draws.stats, series)
+    if draws.attenuated_flux is not None:
+        found["attenuated_flux"], wanted["attenuated_flux"] = draws.attenuated_flux, wanted["flux"]
+    for name, shape in wanted.items():
+        if np.shape(found[name]) != shape:
+            raise ValueError(f"Draws.{name} has shape {np.shape(found[name])}, not {shape}")

@@ -1,0 +1,1 @@
+"""Networks and how they are trained; they know images and noise, not physics."""

@@ -1,0 +1,295 @@
+"""Train the denoiser on pairs of host and transmission.
+
+The loss is EDM's (Karras et al. 2022, Eq. 8) with sigma log-uniform,
+
+    L = E  weight(sigma) sum_p w_p (D0(D + sigma e, sigma, S) - D)_p^2,
+
+where w_p, a function of the host alone, favours pixels with light: it moves
+effort, not the optimum, which stays E[D | x, S]. Step n's batch and noise
+depend on (seed, n) only, so a run that was killed and resumed ends with the
+same bits as one that was not.
+
+    python -m dustpost.networks.training --pairs pairs.npz --out DIR --steps 10000
+"""
+
+import argparse
+import json
+import time
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from dustpost.networks import checkpoint, edm
+from dustpost.networks.unet import UNet, condition
+
+HELD_OUT = 512  # the last pairs of a set are never trained on
+LEVELS = (0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 1.0)
+
+
+class Config(NamedTuple):
+    """What defines a training run, together with the pairs.
+
+    Attributes
+    ----------
+    steps, batch, micro, seed : int
+        Optimiser steps; pairs per step; pairs at once (8 fit a core's cache).
+    rate, warmup, decay, clip : float
+        Peak learning rate of AdamW, steps of linear warm-up before the cosine,
+        weight decay, and the norm at which gradients are clipped.
+    average : float
+        Decay of the exponential moving average of the weights.
+    sigma_low, sigma_high : float
+        Range of noise levels.
+    host_noise : float
+        Largest white noise added to the condition of every second pair, in
+        units of its peak: hosts will come from a reconstruction.
+    """
+
+    steps: int = 10000
+    batch: int = 32
+    micro: int = 8
+    seed: int = 0
+    rate: float = 1e-3
+    warmup: int = 300
+    decay: float = 1e-4
+    clip: float = 1.0
+    average: float = 0.999
+    sigma_low: float = 0.0025
+    sigma_high: float = 1.7
+    host_noise: float = 0.005
+
+
+class TrainState(NamedTuple):
+    """Everything that a resumed run needs."""
+
+    params: dict
+    average: dict
+    optimiser: optax.OptState
+    step: Array
+
+
+def optimiser(config: Config) -> optax.GradientTransformation:
+    """Return clipped AdamW with warm-up and cosine decay."""
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0, config.rate, config.warmup, max(config.steps, config.warmup + 1), config.rate / 100
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip),
+        optax.adamw(rate, b2=0.99, weight_decay=config.decay),
+    )
+
+
+def init(network: UNet, config: Config, size: int = 64) -> TrainState:
+    """Return the state before the first step."""
+    image = jnp.zeros((1, size, size))
+    key = jax.random.fold_in(jax.random.key(config.seed), 2**31 - 1)
+    params = network.init(key, image, jnp.zeros(1), image)["params"]
+    return TrainState(params, params, optimiser(config).init(params), jnp.zeros((), jnp.int32))
+
+
+def dihedral(element: Array, image: Array) -> Array:
+    """Apply one of the eight symmetries of the square, numbered by three bits."""
+    image = jnp.where(element & 1, image[::-1], image)
+    image = jnp.where(element & 2, image[:, ::-1], image)
+    return jnp.where(element & 4, image.T, image)
+
+
+def corrupt(key: Array, host: Array, transmission: Array, config: Config) -> tuple:
+    """Augment a batch and add noise.
+
+    Returns
+    -------
+    clean, noisy, condition : Array, (batch, y, x)
+    sigma : Array, (batch,)
+        Stratified over the range, so that each batch covers it.
+    """
+    batch = host.shape[0]
+    turn, level, noise, grain, size = jax.random.split(key, 5)
+    element = jax.random.randint(turn, (batch,), 0, 8)
+    host = jax.vmap(dihedral)(element, host)
+    clean = jax.vmap(dihedral)(element, transmission)
+    place = (jax.random.uniform(level) + jnp.arange(batch) / batch) % 1.0
+    span = jnp.log(config.sigma_high / config.sigma_low)
+    sigma = config.sigma_low * jnp.exp(span * place)
+    noisy = clean + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
+
+    grit = config.host_noise * 10.0 ** (-2 * jax.random.uniform(size, (batch,)))
+    # Strata are in order of sigma, so a checkerboard of pairs stays unbiased.
+    grit = jnp.where(jnp.arange(batch) % 2 == 0, grit, 0.0)
+    peak = host.max(axis=(1, 2), keepdims=True)
+    host = host + grit[:, None, None] * peak * jax.random.normal(grain, host.shape)
+    return clean, noisy, condition(host), sigma
+
+
+def loss(params, network, moments, clean, noisy, host, sigma) -> Array:
+    """Return the mean loss of a batch that `corrupt` made."""
+    found = edm.denoise(partial(apply, network, params), noisy, sigma, host, moments)
+    weight = 0.2 + jnp.clip(host, 0.0, 1.5)
+    weight = weight / weight.mean(axis=(1, 2), keepdims=True)
+    error = (weight * (found - clean) ** 2).mean(axis=(1, 2))
+    return jnp.mean(edm.loss_weight(sigma, moments.spread) * error)
+
+
+def apply(network: UNet, params: dict, x: Array, noise: Array, host: Array) -> Array:
+    """Run the network with explicit parameters."""
+    return network.apply({"params": params}, x, noise, host)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+def train_step(network, moments, config, state: TrainState, host, transmission):
+    """Take one optimiser step; return the new state and the batch's loss."""
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    batch = corrupt(key, host, transmission, config)
+    # Interleave, so that every micro-batch covers the noise levels.
+    count = config.batch // config.micro
+    parts = [part.reshape(config.micro, count, *part.shape[1:]).swapaxes(0, 1) for part in batch]
+
+    def add(total, part):
+        value, gradient = jax.value_and_grad(loss)(state.params, network, moments, *part)
+        return jax.tree.map(jnp.add, total, (value, gradient)), None
+
+    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
+    total, _ = jax.lax.scan(add, zero, parts)
+    value, gradient = jax.tree.map(lambda leaf: leaf / count, total)
+    update, inner = optimiser(config).update(gradient, state.optimiser, state.params)
+    params = optax.apply_updates(state.params, update)
+    # The average forgets its start early on.
+    decay = jnp.minimum(config.average, (1.0 + state.step) / (10.0 + state.step))
+    average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
+    return TrainState(params, average, inner, state.step + 1), value
+
+
+def batch_of(host: np.ndarray, transmission: np.ndarray, config: Config, step: int) -> tuple:
+    """Return the pairs of one step: a function of the seed and the step alone."""
+    chosen = np.random.default_rng((config.seed, step)).integers(0, len(host), config.batch)
+    return host[chosen].astype(np.float32), transmission[chosen].astype(np.float32)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def denoise_all(network, moments, params, noisy, sigma, host) -> Array:
+    """Denoise (n, y, x) one map at a time."""
+
+    def one(inputs):
+        x, level, light = inputs
+        run = partial(apply, network, params)
+        return edm.denoise(run, x[None], level[None], light[None], moments)[0]
+
+    return jax.lax.map(one, (noisy, sigma, condition(host)))
+
+
+def validate(network, moments, params, host, transmission, seed: int = 1) -> dict[str, float]:
+    """Return the denoising RMSE over all pixels at each of `LEVELS`."""
+    clean = jnp.asarray(transmission, jnp.float32)
+    noise = jax.random.normal(jax.random.key(seed), clean.shape)
+    scores = {}
+    for level in LEVELS:
+        sigma = jnp.full(len(clean), level)
+        light = jnp.asarray(host, jnp.float32)
+        found = denoise_all(network, moments, params, clean + level * noise, sigma, light)
+        scores[str(level)] = float(jnp.sqrt(jnp.mean((found - clean) ** 2)))
+    return scores
+
+
+def save_state(path: Path, state: TrainState) -> None:
+    """Write a state that `load_state` restores bit for bit."""
+    leaves = {f"{number:04d}": leaf for number, leaf in enumerate(jax.tree.leaves(state))}
+    checkpoint.save(path, leaves, {"step": str(int(state.step))})
+
+
+def load_state(path: Path, like: TrainState) -> TrainState:
+    """Restore a state into the shape of another."""
+    flat, _ = checkpoint.load(path)
+    leaves = [jnp.asarray(flat[name]) for name in sorted(flat)]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def train(network: UNet, host, transmission, out: Path, config: Config, every: int = 500):
+    """Train, or go on training, and export the averaged weights as you go.
+
+    Parameters
+    ----------
+    network : UNet
+    host, transmission : numpy arrays, (n, y, x)
+        Pairs; the last `HELD_OUT` (at most a quarter) are held out.
+    out : Path
+        Folder for state.safetensors, weights.safetensors and log.jsonl.
+    config : Config
+    every : int
+        Steps between checkpoints.
+
+    Returns
+    -------
+    TrainState
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    held = min(HELD_OUT, len(host) // 4)
+    train_host, train_clean = host[: len(host) - held], transmission[: len(host) - held]
+    sample = train_clean[:2048].astype(np.float32)
+    moments = edm.Precondition(round(float(sample.mean()), 4), round(float(sample.std()), 4))
+    state = init(network, config, host.shape[-1])
+    if (out / "state.safetensors").exists():
+        state = load_state(out / "state.safetensors", state)
+    losses, start = [], time.perf_counter()
+    for step in range(int(state.step), config.steps):
+        pairs = batch_of(train_host, train_clean, config, step)
+        state, value = train_step(network, moments, config, state, *pairs)
+        losses.append(value)
+        if (step + 1) % every and step + 1 < config.steps:
+            continue
+        score = validate(network, moments, state.average, host[-held:][:128], transmission[-held:][:128])
+        save_state(out / "state.safetensors", state)
+        checkpoint.save(
+            out / "weights.safetensors",
+            state.average,
+            describe(network, moments, config, step + 1, len(train_host)),
+        )
+        entry = {"step": step + 1, "loss": float(np.mean(losses)), "rmse": score}
+        entry["seconds_per_step"] = (time.perf_counter() - start) / len(losses)
+        with (out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(entry) + "\n")
+        print(json.dumps(entry), flush=True)
+        losses, start = [], time.perf_counter()
+    return state
+
+
+def describe(network: UNet, moments, config: Config, step: int, pairs: int) -> dict[str, str]:
+    """Return a weight file's metadata: what `load` needs to rebuild the network."""
+    fields = ("channels", "blocks", "blocks_up", "embedding", "heads")
+    return checkpoint.describe(
+        architecture="unet-1",
+        network={name: getattr(network, name) for name in fields},
+        coordinate="transmission at 0.4754 micron",
+        precondition=moments._asdict(),
+        config=config._asdict(),
+        step=step,
+        pairs=pairs,
+    )
+
+
+def main() -> None:
+    """Command line of the training."""
+    parser = argparse.ArgumentParser(description="Train the conditional dust denoiser.")
+    parser.add_argument("--pairs", required=True, help="npz with host and transmission")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--steps", type=int, default=Config().steps)
+    parser.add_argument("--batch", type=int, default=Config().batch)
+    parser.add_argument("--rate", type=float, default=Config().rate)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=500)
+    options = parser.parse_args()
+    with np.load(options.pairs) as pairs:
+        host, transmission = pairs["host"], pairs["transmission"]
+    config = Config(
+        steps=options.steps, batch=options.batch, rate=options.rate, seed=options.seed
+    )
+    train(UNet(), host, transmission, options.out, config, options.every)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""What every image prior offers: a denoiser, a score, draws, and maybe a density.
+
+A prior lives at a noise level sigma: p_sigma(latent | condition) is its density
+convolved with the noise of that level. `denoise` is E[clean | latent], `score` is
+grad log p_sigma with respect to the latent; Tweedie's formula ties the two.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from jax import Array
+
+from dustpost.networks.diffusion import Level
+
+
+class Prior(Protocol):
+    """An image prior; a pytree, so that jitted code can take it as an argument.
+
+    `log_density` is None for a prior that is known only by its score. It never
+    returns a made-up number: a sampler that needs a density must then refuse.
+    """
+
+    log_density: Callable[[Array, Array, Array | None], Array] | None
+
+    def level(self, sigma: Array) -> Level:
+        """Scale and noise of the latent at `sigma`: latent = scale * clean + sigma * eps."""
+
+    def denoise(self, latent: Array, sigma: Array, condition: Array | None) -> Array:
+        """E[clean latent | latent], (y, x)."""
+
+    def score(self, latent: Array, sigma: Array, condition: Array | None) -> Array:
+        """Gradient of log p_sigma(latent | condition) with respect to the latent, (y, x)."""
+
+    def sample(self, key: Array, sigma: Array, condition: Array | None) -> Array:
+        """Draw a latent at noise level sigma, (y, x)."""

@@ -1,0 +1,1 @@
+"""Samplers: pure functions that know a target and no astronomy."""

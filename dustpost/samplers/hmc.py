@@ -1,0 +1,152 @@
+"""Hamiltonian Monte Carlo whose prior is known only by its score.
+
+The target is pi(q) = p(q) L(q), with grad log p = s(q) known and log p not. A trajectory
+of leapfrog steps q_0 ... q_n is accepted with
+
+    ln r = int s . dq  +  ln L(q_n) - ln L(q_0)  +  K(p_0) - K(p_n),
+
+the integral taken along the trajectory, Simpson's rule on each straight segment between
+two leapfrog nodes:
+
+    int over a segment = (s(q_k) + 4 s((q_k + q_k+1)/2) + s(q_k+1)) . (q_k+1 - q_k) / 6.
+
+It costs one more score per step. The straight chord from q_0 to q_n needs far more nodes
+for the same accuracy (compare Remy et al. 2023), and the trapezoid on the leapfrog nodes
+is blind to its own error. For a score that is a gradient field all paths agree; `curl
+defect`, the difference between trajectory and chord, says how far it is from one.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from dustpost.posterior import Block, Evaluation
+
+JITTER = 0.2  # relative; breaks the resonances of a fixed trajectory length
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+
+
+class State(NamedTuple):
+    """Moving variables and the target there."""
+
+    moving: Any
+    evaluation: Evaluation
+
+
+class Info(NamedTuple):
+    """What one proposal did.
+
+    Attributes
+    ----------
+    acceptance : Array, ()
+        min(1, r).
+    accepted : Array, (), bool
+    log_ratio : Array, ()
+        ln r in nats; the energy error with its sign turned.
+    curl_defect : Array, ()
+        |trajectory - chord| in nats; nan where it was not asked for.
+    """
+
+    acceptance: Array
+    accepted: Array
+    log_ratio: Array
+    curl_defect: Array
+
+
+def init(moving: Any, block: Block) -> State:
+    """State at a position."""
+    return State(moving, block.evaluate(moving))
+
+
+def kernel(
+    key: Array,
+    state: State,
+    block: Block,
+    step_size: Array,
+    precision: Any,
+    steps: int,
+    measure_curl: Array | bool = False,
+) -> tuple[State, Info]:
+    """One proposal.
+
+    Parameters
+    ----------
+    key : Array
+        Random key.
+    state : State
+    block : Block
+        Target of the moving variables.
+    step_size : Array, ()
+        In units of the scale that `precision` sets.
+    precision : pytree
+        Diagonal mass, of the structure of the moving variables. It must not depend on
+        where they are, or the proposal is not reversible.
+    steps : int
+        Leapfrog steps.
+    measure_curl : bool
+        Spend eight more scores on the curl defect.
+
+    Returns
+    -------
+    state : State
+    info : Info
+    """
+    momentum_key, jitter_key, accept_key = jax.random.split(key, 3)
+    start, unravel = ravel_pytree(state.moving)
+    mass, _ = ravel_pytree(precision)
+    step = step_size * jax.random.uniform(
+        jitter_key, dtype=start.dtype, minval=1 - JITTER, maxval=1 + JITTER
+    )
+    momentum = jnp.sqrt(mass) * jax.random.normal(momentum_key, start.shape, start.dtype)
+
+    def leapfrog(carry, _):
+        place, momentum, evaluation, work = carry
+        momentum = momentum + 0.5 * step * _force(evaluation)
+        move = step * momentum / mass
+        middle = _flat(block.score(unravel(place + 0.5 * move)))
+        after = block.evaluate(unravel(place + move))
+        simpson = (_flat(evaluation.score) + 4.0 * middle + _flat(after.score)) / 6.0
+        momentum = momentum + 0.5 * step * _force(after)
+        return (place + move, momentum, after, work + simpson @ move), None
+
+    begin = (start, momentum, state.evaluation, jnp.zeros((), start.dtype))
+    (end, last_momentum, evaluation, work), _ = jax.lax.scan(leapfrog, begin, length=steps)
+
+    kinetic = 0.5 * jnp.sum((momentum**2 - last_momentum**2) / mass)
+    log_ratio = work + evaluation.log_density - state.evaluation.log_density + kinetic
+    log_ratio = jnp.where(jnp.isfinite(log_ratio), log_ratio, -jnp.inf)
+    accepted = jnp.log(jax.random.uniform(accept_key)) < log_ratio
+    proposed = State(unravel(end), evaluation)
+    state = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposed, state)
+    defect = jax.lax.cond(
+        measure_curl,
+        lambda: jnp.abs(work - _chord(block, start, end, unravel)),
+        lambda: jnp.full_like(work, jnp.nan),
+    )
+    acceptance = jnp.exp(jnp.minimum(log_ratio, 0.0))
+    return state, Info(acceptance, accepted, log_ratio, defect)
+
+
+def _chord(block: Block, start: Array, end: Array, unravel) -> Array:
+    """Integral of the score along the straight line, Gauss-Legendre."""
+    move = end - start
+
+    def node(total, inputs):
+        place, weight = inputs
+        score = _flat(block.score(unravel(start + place * move)))
+        return total + weight * (score @ move), None
+
+    nodes = jnp.asarray((_NODES + 1) / 2, move.dtype), jnp.asarray(_WEIGHTS / 2, move.dtype)
+    return jax.lax.scan(node, jnp.zeros((), move.dtype), nodes)[0]
+
+
+def _force(evaluation: Evaluation) -> Array:
+    return _flat(evaluation.score) + _flat(evaluation.gradient)
+
+
+def _flat(tree: Any) -> Array:
+    return ravel_pytree(tree)[0]
