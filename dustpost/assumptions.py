@@ -10,7 +10,7 @@ HOST_COORDINATE = 0.1  # z = ln(1 + x) / 0.1, the coordinate in which the host d
 
 CURVES = {
     "calzetti-noll": "Calzetti et al. (2000), both branches, times (wavelength / "
-    f"{REFERENCE_WAVELENGTH} micron)^delta, averaged over each filter.",
+    f"{REFERENCE_WAVELENGTH} micron)^delta.",
     "paper": "Siegel & Melchior (2024), Eq. 5 as printed: Calzetti's blue branch alone, times "
     f"(wavelength / {REFERENCE_WAVELENGTH} micron)^delta.",
 }
@@ -72,7 +72,8 @@ def _per_band(settings: dict, cutout: Cutout) -> str:
     if k is None:
         return ""
     pairs = (f"{band} {value:.3f}" for band, value in zip(cutout.bands, np.ravel(k), strict=True))
-    return "k at delta = 0: " + ", ".join(pairs) + "."
+    how = settings.get("k_average", "")
+    return f"k at delta = 0{f' ({how})' if how else ''}: " + ", ".join(pairs) + "."
 
 
 def _slope_prior(settings: dict) -> str:

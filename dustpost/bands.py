@@ -10,12 +10,6 @@ Math. Comp. 23, 221), 16 per filter. Calzetti's law jumps by 0.6 % at 0.63 micro
 frame), so a filter that straddles it gets 8 nodes on either side; the sum is then good to
 1e-8 for |delta| < 2 (3e-4 in Ks with ``curve="paper"``, which reaches zero inside that
 filter). The throughputs are speclite's (atmosphere included where it has it).
-
-The Milky Way's extinction is A_i = R_i E(B-V), with E(B-V) on the scale of Schlegel,
-Finkbeiner & Davis 1998 and R_i as in Schlafly & Finkbeiner 2011 (ApJ 737, 103), Table 6,
-R_V = 3.1: the curve of Fitzpatrick 1999 (PASP 111, 63, Table 3) scaled to
-A(1 micron) = 0.78 x 1.32 E(B-V), averaged over a 7000 K source. Their tabulated values for
-the DECam, SDSS and LSST bands come out to 1 %.
 """
 
 import difflib
@@ -168,43 +162,20 @@ def effective_wavelength(name: str) -> float:
     DustpostError
         speclite has no filter of this name.
     """
-    wavelength, response = _throughput(name)
-    nodes, mass = _measure(wavelength, response)
+    wavelength, response = throughput(name)
+    nodes, mass = photon_measure(wavelength, response)
     return float(np.sum(nodes * mass) / np.sum(mass))
 
 
-def milky_way_coefficients(names: Sequence[str], wavelengths: Sequence[float]) -> np.ndarray:
-    """Milky Way extinction per band in mag for E(B-V) = 1 mag (observed frame).
-
-    Parameters
-    ----------
-    names : sequence of str, (band,)
-    wavelengths : sequence of float, (band,)
-        Observed wavelengths in micron, used where speclite does not know the name.
-
-    Returns
-    -------
-    ndarray, (band,)
-        R_i = A_i / E(B-V), E(B-V) being that of the SFD map.
+@lru_cache(maxsize=128)
+def throughput(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Tabulated wavelength (micron) and response of a filter.
 
     Raises
     ------
     DustpostError
-        A band bluer than 0.26 micron, where the tabulated curve ends.
+        speclite has no filter of this name.
     """
-    known = set(filter_names())
-    observed = resolve_wavelengths(names, wavelengths)
-    return np.array(
-        [
-            _milky_way_average(name) if name in known else float(_fitzpatrick(np.array(value)))
-            for name, value in zip(names, observed, strict=True)
-        ]
-    )
-
-
-@lru_cache(maxsize=128)
-def _throughput(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Tabulated wavelength (micron) and response of a filter."""
     if name not in filter_names():
         raise DustpostError(f"speclite has no filter {name!r}{_suggestion(name)}")
     from speclite.filters import load_filter  # takes most of a second: only when asked
@@ -214,10 +185,23 @@ def _throughput(name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(response.wavelength) * 1e-4, np.asarray(response.response, dtype=float)
 
 
-def _measure(
+def photon_measure(
     wavelength: np.ndarray, response: np.ndarray, split: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fine points and masses of the weight l R(l), `split` being made an interval's end."""
+    """Fine points and masses of the weight l R(l), for sums that stand for integrals.
+
+    Parameters
+    ----------
+    wavelength, response : ndarray
+        From `throughput`.
+    split : float, optional
+        Wavelength in micron that is to be the end of an interval.
+
+    Returns
+    -------
+    points, mass : ndarray
+        8 Gauss-Legendre points in each interval of the table; masses are not normalised.
+    """
     edges = wavelength
     if split is not None and wavelength[0] < split < wavelength[-1]:
         edges = np.unique(np.append(wavelength, split))
@@ -230,7 +214,7 @@ def _measure(
 
 @lru_cache(maxsize=512)
 def _gauss_nodes(name: str, split: float) -> tuple[np.ndarray, np.ndarray]:
-    points, mass = _measure(*_throughput(name), split)
+    points, mass = photon_measure(*throughput(name), split)
     mass = mass / mass.sum()
     blue = points < split
     if min(mass[blue].sum(), mass[~blue].sum()) < 1e-6:
@@ -264,29 +248,6 @@ def _single_node(wavelength: float) -> tuple[np.ndarray, np.ndarray]:
     weight = np.zeros(NODES)
     weight[0] = 1.0
     return np.full(NODES, wavelength), weight
-
-
-@lru_cache(maxsize=128)
-def _milky_way_average(name: str) -> float:
-    points, mass = _measure(*_throughput(name))
-    planck = points**-5 / np.expm1(14387.77 / (7000.0 * points))  # f_lambda of 7000 K
-    used = mass > 1e-6 * mass.max()
-    return float(np.average(_fitzpatrick(points[used]), weights=(mass * planck)[used]))
-
-
-def _fitzpatrick(wavelength: np.ndarray) -> np.ndarray:
-    """A(l) / E(B-V)_SFD for R_V = 3.1, a spline through Fitzpatrick's (1999) anchors."""
-    from scipy.interpolate import CubicSpline
-
-    inverse = [0.0, 0.377, 0.820, 1.667, 1.828, 2.141, 2.433, 3.704, 3.846]  # 1/micron
-    anchors = [0.0, 0.265, 0.829, 2.688, 3.055, 3.806, 4.315, 6.265, 6.591]
-    if np.min(wavelength) < 1.0 / inverse[-1]:
-        raise DustpostError(
-            f"the Milky Way's extinction is tabulated down to 0.26 micron, and a band reaches "
-            f"{np.min(wavelength):.3f} micron: correct this band yourself and leave --ebv out"
-        )
-    spline = CubicSpline(inverse, anchors)
-    return spline(1.0 / wavelength) / spline(1.0) * 0.78 * 1.32
 
 
 def _check_micron(name: str, wavelength: float) -> None:

@@ -21,7 +21,16 @@ from dustpost.findings import LEVELS, Finding
 from dustpost.io.cutout import Cutout
 from dustpost.io.folder import atomic_write
 from dustpost.results import REFERENCE_WAVELENGTH, settings_of
-from dustpost.verdict import interval, number, tiles, verdict
+from dustpost.verdict import number, tiles, verdict
+
+MAPS_NOTE = (
+    "Pixel by pixel over the kept draws; a quantile map is not one galaxy, since pixels vary "
+    "together, most of all along a uniform screen."
+)
+SCREEN_NOTE = (
+    "log screen is the light-weighted mean of ln D. The likelihood cannot see a uniform screen, "
+    "so the width along the dotted line is set by the priors and by light that is free of dust."
+)
 
 
 def write_report(
@@ -49,11 +58,12 @@ def write_report(
     found = fitting.fit(tree)
     mixing = convergence.check(tree, rows)
     misfit = fitting.check(found)
+    said = verdict(tree, rows, mixing, misfit, input_findings)
     page = "\n".join(
         [
             _head(cutout),
-            _verdict(verdict(tree, rows, mixing, misfit, input_findings)),
-            _tiles(tiles(tree, rows, found)),
+            _verdict(said),
+            _tiles(tiles(tree, rows, found), said[0]),
             *_figures(tree, cutout, rows, found),
             _numbers(rows),
             _acceptances(tree),
@@ -84,20 +94,21 @@ def _head(cutout: Cutout) -> str:
 
 def _verdict(said: tuple[str, str, list[str]]) -> str:
     kind, headline, sentences = said
-    body = " ".join(escape(s) for s in sentences)
+    body = "".join(f"<li>{escape(s)}</li>" for s in sentences)
     return (
         f'<div class="verdict {kind}" role="status"><strong>{escape(headline)}</strong>'
-        f"<p>{body}</p></div>"
+        f"<ul>{body}</ul></div>"
     )
 
 
-def _tiles(entries: Iterable[tuple[str, str, str]]) -> str:
+def _tiles(entries: Iterable[tuple[str, str, str]], kind: str) -> str:
     cells = (
         f'<div class="tile"><span>{escape(what)}</span><b>{escape(value)}</b>'
         f"<span>{escape(note)}</span></div>"
         for what, value, note in entries
     )
-    return f'<div class="tiles">{"".join(cells)}</div>'
+    doubt = "<p class='note'>From draws that do not agree:</p>" if kind == "bad" else ""
+    return f'{doubt}<div class="tiles {kind}-numbers">{"".join(cells)}</div>'
 
 
 def _figures(tree: xr.DataTree, cutout: Cutout, rows: list[Row], found: fitting.Fit) -> list[str]:
@@ -108,8 +119,7 @@ def _figures(tree: xr.DataTree, cutout: Cutout, rows: list[Row], found: fitting.
         (
             "Dust and host, with their errors",
             plots.dust_plot(tree, cutout),
-            "Statistics are taken pixel by pixel over the kept draws; a quantile map is not one "
-            "galaxy. Pixels vary together, most of all along a uniform screen.",
+            MAPS_NOTE,
         ),
         (
             "Against the truth",
@@ -129,14 +139,12 @@ def _figures(tree: xr.DataTree, cutout: Cutout, rows: list[Row], found: fitting.
         (
             "The covering-fraction degeneracy",
             plots.pair_plot(tree, cutout),
-            "log screen is the light-weighted mean of ln D. The likelihood cannot see a uniform "
-            "screen, so the width along the dotted line is set by the priors and by whatever "
-            "light is free of dust.",
+            SCREEN_NOTE,
         ),
         (
             "The chains",
             plots.trace_plot(tree, cutout, rows),
-            "Right: ranks of each chain's draws among all; grey holds 95 % of independent draws.",
+            "Right: ranks of each chain's draws among all; grey holds 95% of independent draws.",
         ),
     ]
     return [
@@ -150,7 +158,7 @@ def _figures(tree: xr.DataTree, cutout: Cutout, rows: list[Row], found: fitting.
 
 
 def _numbers(rows: Sequence[Row]) -> str:
-    head = ("mean", "sd", "16 %", "50 %", "84 %", "MCSE", "R-hat", "ESS bulk", "ESS tail")
+    head = ("mean", "sd", "16%", "50%", "84%", "MCSE", "R-hat", "ESS bulk", "ESS tail")
     lines = []
     for r in rows:
         values = (r.mean, r.sd, r.q16, r.q50, r.q84, r.mcse)
@@ -178,11 +186,11 @@ def _acceptances(tree: xr.DataTree) -> str:
     lines = []
     for name, variable in tree["sample_stats"].data_vars.items():
         values = variable.values.astype(float)
-        per_chain = ", ".join(f"{v:.3g}" for v in values.mean(axis=1))
+        per_chain = ", ".join(f"{v:.6g}" for v in values.mean(axis=1))
         unit = escape(variable.attrs.get("units", ""))
         lines.append(
-            f'<tr><td>{escape(name)}</td><td class="n">{values.mean():.3g}</td>'
-            f'<td class="n">{np.median(values):.3g}</td><td>{per_chain}</td><td>{unit}</td></tr>'
+            f'<tr><td>{escape(name)}</td><td class="n">{values.mean():.6g}</td>'
+            f'<td class="n">{np.median(values):.6g}</td><td>{per_chain}</td><td>{unit}</td></tr>'
         )
     if not lines:
         return ""

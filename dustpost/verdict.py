@@ -10,7 +10,7 @@ from dustpost.diagnostics.summary import Row
 from dustpost.findings import Finding, worst
 from dustpost.results import settings_of
 
-MOSTLY_PRIOR = 0.8
+MOSTLY_PRIOR = 0.8  # light-weighted posterior over prior sd of A
 
 
 def verdict(
@@ -47,7 +47,8 @@ def verdict(
     if worst(input_findings) != "info":
         kind = "fair" if kind == "good" else kind
         sentences.append("The checks of the cutout found something; see below.")
-    sentences.append(_data_or_prior(light_weighted_inform(tree)))
+    if kind != "bad":  # the width of draws that do not agree means nothing
+        sentences.append(_data_or_prior(light_weighted_inform(tree)))
     return kind, headline, sentences
 
 
@@ -58,13 +59,17 @@ def tiles(tree: xr.DataTree, rows: Sequence[Row], fit: Fit) -> Iterable[tuple[st
     limit = settings.get("covering_threshold", 0.05)
     a, cover = by_name["mean_attenuation"], by_name["covering_fraction"]
     slope = by_name["delta"]
-    yield "Mean attenuation at 0.4754 micron", interval(a), "light-weighted; median and 68 %"
+    yield "Mean attenuation at 0.4754 micron", interval(a), "light-weighted; median and 68%"
     yield "Covering fraction", interval(cover), f"share of the light with A above {limit:g} mag"
     sd = settings.get("slope_prior_sd")
-    against = f"posterior sd {slope.sd / sd:.2f} of the prior's" if sd else "median and 68 %"
+    against = f"posterior sd {slope.sd / sd:.2f} of the prior's" if sd else "median and 68%"
     yield "Slope delta", interval(slope), against
     value = f"{fit.chi2:.2f}"
-    yield "chi2 per pixel", value, f"{fit.chi2_bright:.2f} in the bright part; white noise gives 1"
+    yield (
+        "\u03c7\u00b2 per pixel",
+        value,
+        f"{fit.chi2_bright:.2f} in the bright part; white noise gives 1",
+    )
     inform = light_weighted_inform(tree)
     yield "Posterior / prior sd of A", f"{inform:.2f}", "light-weighted; 1 where data say nothing"
     scalars = [r for r in rows if np.isfinite(r.rhat)]
@@ -82,7 +87,7 @@ def light_weighted_inform(tree: xr.DataTree) -> float:
 
 
 def interval(row: Row) -> str:
-    """Median with its distances to 16 and 84 %: 0.26 +0.06 -0.06 mag."""
+    """Median with its distances to 16 and 84%: 0.26 +0.06 -0.06 mag."""
     if not np.isfinite(row.q50):
         return "not finite"
     if row.sd == 0:

@@ -5,10 +5,10 @@ an ESS of 400; an ESS of 100 still gives a mean to a tenth of its sd):
 
 R-hat           above 1.01 a warning, above 1.05 (or nan) an error
 bulk, tail ESS  below 400 a warning, below 100 (or nan) an error; all chains together
-pixels          share of the light where R-hat of A exceeds 1.1: 5 % a warning, 25 % an error
+pixels          share of the light where R-hat of A exceeds 1.1: 5% a warning, 25% an error
 acceptance      below 0.2 a warning, below 0.01 in a chain an error; above 0.98 is told,
                 unless it is 1 in every draw (a draw from the exact conditional)
-delta           1 % of the draws beyond 3 prior sd a warning, half of them an error
+delta           1% of the draws beyond 3 prior sd a warning, half of them an error
 curl defect     median above 0.5 nat a warning
 
 Every comparison is written so that a nan fails it.
@@ -231,7 +231,7 @@ def _acceptance(tree: xr.DataTree) -> Iterable[Finding]:
             yield Finding(
                 "warning",
                 "acceptance",
-                f"Block {block} accepts {rate:.0%} of its proposals, where 20 to 98 % is usual; "
+                f"Block {block} accepts {rate:.0%} of its proposals, where 20 to 98% is usual; "
                 "a smaller step would mix better.",
             )
         elif rate > ACCEPTANCE_HIGH and draws.min() < 1:

@@ -141,28 +141,41 @@ def apply(network: UNet, params: dict, x: Array, noise: Array, host: Array) -> A
     return network.apply({"params": params}, x, noise, host)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
-def train_step(network, moments, config, state: TrainState, host, transmission):
-    """Take one optimiser step; return the new state and the batch's loss."""
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+@partial(jax.jit, static_argnums=2)
+def _prepare(host, transmission, config, step):
+    key = jax.random.fold_in(jax.random.key(config.seed), step)
     batch = corrupt(key, host, transmission, config)
     # Interleave, so that every micro-batch covers the noise levels.
     count = config.batch // config.micro
-    parts = [part.reshape(config.micro, count, *part.shape[1:]).swapaxes(0, 1) for part in batch]
+    return [[part[first::count] for part in batch] for first in range(count)]
 
-    def add(total, part):
-        value, gradient = jax.value_and_grad(loss)(state.params, network, moments, *part)
-        return jax.tree.map(jnp.add, total, (value, gradient)), None
 
-    zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params))
-    total, _ = jax.lax.scan(add, zero, parts)
-    value, gradient = jax.tree.map(lambda leaf: leaf / count, total)
+@partial(jax.jit, static_argnums=(0, 1))
+def _gradient(network, moments, params, part):
+    return jax.value_and_grad(loss)(params, network, moments, *part)
+
+
+@partial(jax.jit, static_argnums=0)
+def _update(config, state: TrainState, totals):
+    value, gradient = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *totals)
     update, inner = optimiser(config).update(gradient, state.optimiser, state.params)
     params = optax.apply_updates(state.params, update)
     # The average forgets its start early on.
     decay = jnp.minimum(config.average, (1.0 + state.step) / (10.0 + state.step))
     average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
     return TrainState(params, average, inner, state.step + 1), value
+
+
+def train_step(network, moments, config, state: TrainState, host, transmission):
+    """Take one optimiser step; return the new state and the batch's loss.
+
+    Gradients are summed over micro-batches in Python, not by lax.scan: XLA's
+    CPU backend runs a convolution's gradient some 10 times slower in a loop
+    (jax#12868).
+    """
+    parts = _prepare(host, transmission, config, state.step)
+    totals = [_gradient(network, moments, state.params, part) for part in parts]
+    return _update(config, state, totals)
 
 
 def batch_of(host: np.ndarray, transmission: np.ndarray, config: Config, step: int) -> tuple:

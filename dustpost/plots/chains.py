@@ -27,7 +27,7 @@ def trace_plot(tree: xr.DataTree, cutout: Cutout, rows: list[Row]) -> Figure:
     """Trace of every scalar, and the ranks of its draws per chain.
 
     Chains that sample one posterior have flat rank histograms, within the grey band that
-    holds 95 % of independent draws (Vehtari et al. 2021).
+    holds 95% of independent draws (Vehtari et al. 2021).
     """
     series = scalar_series(tree)
     figure = new_figure(10.6, 1.15 * len(series) + 0.3)

@@ -91,8 +91,8 @@ def dust_plot(tree: xr.DataTree, cutout: Cutout) -> Figure:
     figure = new_figure(11.2, 5.5)
     axes = figure.subplots(2, 4)
     image(axes[0, 0], maps["A_mean"], "A, posterior mean", DUST, dust, "mag")
-    image(axes[0, 1], maps["A_q16"], "A, 16 %", DUST, dust, "mag")
-    image(axes[0, 2], maps["A_q84"], "A, 84 %", DUST, dust, "mag")
+    image(axes[0, 1], maps["A_q16"], "A, 16%", DUST, dust, "mag")
+    image(axes[0, 2], maps["A_q84"], "A, 84%", DUST, dust, "mag")
     image(axes[0, 3], maps["A_sd"], "A, posterior sd", SPREAD, spread, "mag")
     low = float(np.clip(np.nan_to_num(maps["D_mean"].min()), 0.0, 0.9))
     image(axes[1, 0], maps["D_mean"], "Transmission D, mean", PASSES, (low, 1.0))
@@ -100,7 +100,8 @@ def dust_plot(tree: xr.DataTree, cutout: Cutout) -> Figure:
     norm = AsinhNorm(0.03 * peak, vmin=0.0, vmax=peak)
     image(axes[1, 1], light, "Host S, mean (unit sum)", LIGHT, norm)
     image(axes[1, 2], inform, "INFORM: posterior / prior sd of A", SPREAD, (0.0, 1.0))
-    image(axes[1, 3], maps["A_rhat"], "R-hat of A", _rhat_colours(), (1.0, 1.2))
+    rhat_colours = colormaps["cividis"].with_extremes(over=TRUTH)
+    image(axes[1, 3], maps["A_rhat"], "R-hat of A", rhat_colours, (1.0, 1.2))
     for panel in axes.flat:
         dark = panel in (axes[1, 0], axes[1, 1])
         light_contours(panel, light, "white" if dark else INK)
@@ -108,7 +109,7 @@ def dust_plot(tree: xr.DataTree, cutout: Cutout) -> Figure:
     for panel in axes[0]:
         _hatch_prior(panel, inform)
     figure.supxlabel(
-        f"A at 0.4754 micron. Lines hold 50 and 90 % of the host's light. Hatched: posterior sd "
+        f"A at 0.4754 micron. Lines hold 50 and 90% of the host's light. Hatched: posterior sd "
         f"above {PRIOR_RULES:g} of the prior's; there the map is the prior, not the data.",
         size=8.5,
     )
@@ -151,12 +152,6 @@ def flux_scale(plane: np.ndarray, ivar: np.ndarray) -> AsinhNorm:
 def short(band: str) -> str:
     """Band without the survey: hsc2017-g is g."""
     return band.rsplit("-", 1)[-1]
-
-
-def _rhat_colours():
-    colours = colormaps["cividis"].copy()
-    colours.set_over(TRUTH)
-    return colours
 
 
 def _hatch_prior(axes: Axes, inform: np.ndarray) -> None:

@@ -11,7 +11,7 @@ from dustpost.plots.style import CHAINS, INK, TRUTH, new_figure, styled
 
 @styled
 def spectrum_plot(tree: xr.DataTree, cutout: Cutout) -> Figure:
-    """F with its 68 % interval, the flux behind the dust, and the difference in magnitudes."""
+    """F with its 68% interval, the flux behind the dust, and the difference in magnitudes."""
     order = np.argsort(cutout.wavelength)
     wavelength = cutout.wavelength[order]
     host = tree["posterior"]["F"].values[..., order]
@@ -32,7 +32,7 @@ def spectrum_plot(tree: xr.DataTree, cutout: Cutout) -> Figure:
     else:
         left.set_ylim(0, None)
     left.set_ylabel(f"total flux [{cutout.unit}]" if cutout.unit else "total flux")
-    left.set_title("Spectrum, median and 68 %")
+    left.set_title("Spectrum, median and 68%")
     left.legend(loc="lower right")
 
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -54,7 +54,7 @@ def _tick(wavelength: float, band: str) -> str:
 
 
 def _interval(axes, x: np.ndarray, draws: np.ndarray, colour: str, label: str) -> None:
-    """Median and 16 to 84 % over chains and draws, (chain, draw, band)."""
+    """Median and 16 to 84% over chains and draws, (chain, draw, band)."""
     low, middle, high = np.nanquantile(draws, [0.16, 0.5, 0.84], axis=(0, 1))
     error = np.stack([middle - low, high - middle])
     axes.errorbar(x, middle, error, fmt="o-", ms=4, lw=0.9, capsize=2.5, color=colour, label=label)

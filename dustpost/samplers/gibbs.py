@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from dustpost.posterior import Galaxy, Position, Target
-from dustpost.samplers import flux, hmc, slope
+from dustpost.samplers import curvature, flux, hmc, slope
 
 
 class Tuning(NamedTuple):
@@ -55,6 +55,17 @@ class Info(NamedTuple):
     acceptance_flux: Array
     curl_defect: Array
     slope_tries: Array
+
+
+def tune(target: Target, position: Position, step_size: float) -> Tuning:
+    """First step sizes, and the masses that stay: the curvature at one position."""
+    galaxy = target.galaxy(position)
+    return Tuning(
+        jnp.asarray(step_size),
+        jnp.asarray(step_size),
+        curvature.dust_precision(target, galaxy, position.slope),
+        curvature.host_precision(target, position, galaxy),
+    )
 
 
 def init(key: Array, position: Position, target: Target) -> State:

@@ -17,7 +17,6 @@ import optax
 from jax import Array
 
 from dustpost.coordinates import clean_from_image
-from dustpost.observation import Observation
 from dustpost.posterior import Galaxy, Position, Target
 
 CHUNK = 20
@@ -84,8 +83,9 @@ def climb(
     return Result(state.position, galaxy, done, change <= TOLERANCE)
 
 
-def start(observation: Observation, target: Target) -> Position:
+def start(target: Target) -> Position:
     """First guess: the stacked image as host, hardly any dust, the prior's slope."""
+    observation = target.observation
     weight = observation.ivar / jnp.maximum(jnp.max(observation.ivar), 1e-30)
     stack = jnp.sum(observation.data * weight, axis=0)
     stack = stack / jnp.maximum(jnp.sum(weight, axis=0), 1e-30)

@@ -107,7 +107,7 @@ def warm_up(
         )
         jax.block_until_ready(states)
         advance(chunk)
-    dust, host = _strong(jax.vmap(_ADAPT.final)(adaptation))
+    dust, host = _strong(tuple(_ADAPT.final(a) for a in adaptation))
     return states, tuning._replace(step_dust=dust, step_host=host)
 
 
@@ -157,8 +157,7 @@ def _chunk(key, states, target, tuning, adaptation, adapt, steps, chunk):
         curl = (index % CURL_EVERY == 0) & ~adapt
         states, info = kernel(keys, states, target, now, steps, curl)
         rates = info.acceptance_dust, info.acceptance_host
-        update = jax.vmap(_ADAPT.update)
-        adaptation = tuple(update(a, rate) for a, rate in zip(adaptation, rates, strict=True))
+        adaptation = tuple(map(_ADAPT.update, adaptation, rates))
         return (states, adaptation), (_scalars(states, target), info)
 
     adapt = jnp.asarray(adapt)
@@ -170,7 +169,7 @@ def _chunk(key, states, target, tuning, adaptation, adapt, steps, chunk):
 
 
 def _begin_adaptation(tuning):
-    return _strong(tuple(jax.vmap(_ADAPT.init)(s) for s in (tuning.step_dust, tuning.step_host)))
+    return _strong(tuple(map(jax.vmap(_ADAPT.init), (tuning.step_dust, tuning.step_host))))
 
 
 def _strong(tree):

@@ -1,0 +1,45 @@
+"""summary.ecsv: one row per scalar of the posterior, the settings in its header."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import xarray as xr
+from astropy.table import Table
+
+from dustpost.diagnostics.summary import Row
+from dustpost.io.folder import atomic_write
+from dustpost.results import settings_of
+
+ABOUT = {
+    "name": "variable of the group posterior in posterior.nc",
+    "band": "band, empty where there is none",
+    "mean": "posterior mean, in `unit`",
+    "sd": "posterior standard deviation, in `unit`",
+    "q16": "16% quantile, in `unit`",
+    "q50": "median, in `unit`",
+    "q84": "84% quantile, in `unit`",
+    "rhat": "rank-normalised split R-hat",
+    "ess_bulk": "bulk effective sample size",
+    "ess_tail": "tail effective sample size",
+    "mcse": "Monte Carlo standard error of the mean, in `unit`",
+    "unit": "unit of mean, sd, q16, q50, q84 and mcse",
+}
+
+
+def write_summary(path: Path, rows: Sequence[Row], tree: xr.DataTree) -> None:
+    """Write `summary.ecsv`.
+
+    Parameters
+    ----------
+    path : Path
+    rows : sequence of Row
+        `diagnostics.summary.summarise(tree)`.
+    tree : xarray.DataTree
+        Gives the settings, kept as metadata.
+    """
+    table = Table(rows=[tuple(r) for r in rows], names=Row._fields)
+    for name, about in ABOUT.items():
+        table[name].description = about
+    table.meta = {"source": str(tree.attrs.get("source", "")), **settings_of(tree)}
+    with atomic_write(Path(path)) as partial:
+        table.write(partial, format="ascii.ecsv")

@@ -1,0 +1,217 @@
+"""From a cutout to its posterior: the whole algorithm on one page.
+
+    target   priors x likelihood of the denoised galaxy, F collapsed
+    MAP      Adam on the drift (Siegel & Melchior 2024), the chains' start
+    warm-up  HMC within Gibbs, the step sizes adapting
+    draws    HMC within Gibbs, everything fixed
+    prior    draws of the dust prior given the host: where the data speak
+"""
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import Array
+
+from dustpost import coordinates
+from dustpost.attenuation import band_attenuation
+from dustpost.draws import Draws
+from dustpost.io.cutout import Cutout
+from dustpost.io.read import to_observation
+from dustpost.likelihood import inflate_noise
+from dustpost.networks.diffusion import perturb, sigma_of
+from dustpost.posterior import Position, Target
+from dustpost.priors.dust import load_dust_prior
+from dustpost.priors.host import load_host_prior
+from dustpost.priors.slope import slope_prior
+from dustpost.priors.spectrum import FlatFlux, stellar_flux
+from dustpost.progress import Stage, quiet
+from dustpost.results import to_tree
+from dustpost.samplers import gibbs, run
+from dustpost.samplers import map as climb
+from dustpost.settings import Settings
+
+MOST_ITERATIONS = 600
+START_SPREAD = 0.1  # sd of delta over the chains' starts
+PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
+
+
+def sample(
+    rng_key: Array, cutout: Cutout, settings: Settings, progress: Stage = quiet
+) -> xr.DataTree:
+    """Draw the posterior of one galaxy's dust.
+
+    Parameters
+    ----------
+    rng_key : Array
+        Random key; `settings.seed` is only recorded.
+    cutout : Cutout
+        As `dustpost.io.read.read` gives it.
+    settings : Settings
+    progress : callable
+        (name, total) -> advance, see `dustpost.progress`.
+
+    Returns
+    -------
+    xarray.DataTree
+        The groups of posterior.nc, see `dustpost.results`.
+
+    Raises
+    ------
+    DustpostError
+        If the weights of a prior are missing or a band cannot be used.
+    """
+    start_key, spread_key, warm_key, run_key, prior_key = jax.random.split(rng_key, 5)
+    target = build_target(cutout, settings)
+    best = find_map(target, progress)
+    tuning = jax.jit(gibbs.tune)(target, best.position, run.FIRST_STEP)
+    tuning = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), tuning)
+    starts = disperse(spread_key, target, best.position, settings.chains)
+    states = run.start(jax.random.split(start_key, settings.chains), starts, target)
+    plan = dict(steps=settings.leapfrog, chunk=settings.keep)
+    advance = progress("warm-up", settings.warmup)
+    states, tuning = run.warm_up(
+        warm_key, states, target, tuning, settings.warmup, **plan, advance=advance
+    )
+    advance = progress("draws", settings.draws)
+    _, trace = run.run(run_key, states, target, tuning, settings.draws, **plan, advance=advance)
+    prior_sd = prior_attenuation_sd(prior_key, target, trace, settings, progress)
+    return to_tree(gather(target, trace, tuning, prior_sd, cutout, settings), cutout)
+
+
+def build_target(cutout: Cutout, settings: Settings) -> Target:
+    """Priors and likelihood of one cutout."""
+    observation = to_observation(cutout, settings.filter_average)
+    if settings.flux_prior == "flat":
+        flux_prior = FlatFlux()
+    else:
+        total = np.sum(np.where(cutout.ivar > 0, cutout.data, 0.0), axis=(1, 2))
+        flux_prior = stellar_flux(cutout.wavelength / (1 + cutout.redshift), total)
+    return Target(
+        observation=inflate_noise(observation, settings.noise_inflation),
+        host_prior=load_host_prior(settings.host_weights or None),
+        dust_prior=load_dust_prior(settings.dust_weights or None),
+        flux_prior=flux_prior,
+        slope_prior=slope_prior(),
+        sigma_host=sigma_of(jnp.asarray(settings.t_host)),
+        sigma_dust=jnp.asarray(settings.sigma_dust),
+        curve=settings.curve,
+        norm=settings.norm,
+    )
+
+
+def find_map(target: Target, progress: Stage = quiet) -> climb.Result:
+    """Maximum a posteriori from the standard first guess."""
+    start = jax.jit(climb.start)(target)
+    return climb.climb(target, start, MOST_ITERATIONS, progress("MAP", MOST_ITERATIONS))
+
+
+def disperse(key: Array, target: Target, best: Position, chains: int) -> Position:
+    """Starts of the chains, (chain, ...): in turn from the MAP's dust and from none.
+
+    The MAP's latents are clean; each chain adds the noise that its target asks for.
+    """
+    host_key, dust_key, slope_key = jax.random.split(key, 3)
+    clean_host = target.host_prior.denoise(best.host, target.sigma_host, None)
+    host = target.host_of(best.host)[0]
+    clean_dust = target.dust_prior.denoise(best.dust, target.sigma_dust, host)
+    dusty = (jnp.arange(chains) % 2 == 0)[:, None, None]
+    clean_dust = jnp.where(dusty, clean_dust, climb.START_TRANSMISSION)
+    clean_host = jnp.broadcast_to(clean_host, clean_dust.shape)
+    spread = START_SPREAD * jax.random.normal(slope_key, (chains,))
+    return Position(
+        perturb(host_key, clean_host, target.host_prior.level(target.sigma_host)),
+        perturb(dust_key, clean_dust, target.dust_prior.level(target.sigma_dust)),
+        best.slope + spread,
+    )
+
+
+def prior_attenuation_sd(
+    key: Array, target: Target, trace: run.Trace, settings: Settings, progress: Stage = quiet
+) -> np.ndarray:
+    """Sd over the dust prior of A at 0.4754 micron, given the posterior mean host; (y, x), mag."""
+    host = jnp.asarray(trace.host.mean(axis=(0, 1)))
+    advance = progress("prior of the dust", settings.prior_draws)
+    maps = []
+    for key in jax.random.split(key, settings.prior_draws):
+        maps.append(np.asarray(_prior_draw(key, target, host)))
+        advance(1)
+    return np.std(maps, axis=0, ddof=min(1, len(maps) - 1))
+
+
+@jax.jit
+def _prior_draw(key: Array, target: Target, host: Array) -> Array:
+    latent = target.dust_prior.sample(key, target.sigma_dust, host)
+    transmission, _ = target.transmission_of(latent, host)
+    return coordinates.attenuation(transmission, target.k_pivot)
+
+
+def gather(
+    target: Target,
+    trace: run.Trace,
+    tuning: gibbs.Tuning,
+    prior_sd: np.ndarray,
+    cutout: Cutout,
+    settings: Settings,
+) -> Draws:
+    """Bring a trace into the form of the outputs."""
+    scalars, info = trace.scalars, trace.info
+    series = scalars.slope.shape
+    hold = lambda per_chain: np.broadcast_to(np.asarray(per_chain)[:, None], series)  # noqa: E731
+    stats = {
+        "acceptance_dust": info.acceptance_dust,
+        "acceptance_host": info.acceptance_host,
+        "acceptance_flux": info.acceptance_flux,
+        "curl_defect": info.curl_defect,
+        "slope_tries": info.slope_tries,
+        "log_likelihood": scalars.log_likelihood,
+        "step_size_dust": hold(tuning.step_dust),
+        "step_size_host": hold(tuning.step_host),
+    }
+    every = settings.keep
+    return Draws(
+        flux=scalars.flux,
+        slope=scalars.slope,
+        mean_attenuation=scalars.mean_attenuation,
+        covering_fraction=scalars.covering_fraction,
+        log_screen=scalars.log_screen,
+        host=trace.host,
+        transmission=trace.transmission,
+        kept=np.arange(every - 1, series[1], every),
+        stats=stats,
+        model=trace.model,
+        prior_attenuation_sd=prior_sd,
+        settings=describe(target, cutout, settings, float(scalars.slope.mean())),
+    )
+
+
+def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -> dict:
+    """All that was assumed, under the names of `dustpost.draws.SETTINGS`."""
+    observation = target.observation
+    k = band_attenuation(
+        observation.wavelength, observation.weight, slope, target.curve, target.norm
+    )
+    same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
+    same += ("sigma_dust", "noise_inflation", "covering_threshold", "chains", "warmup", "draws")
+    same += ("leapfrog", "keep", "prior_draws", "seed")
+    versions = [f"python {platform.python_version()}"]
+    return {name: getattr(settings, name) for name in same} | {
+        "k": np.asarray(k).tolist(),
+        "k_reference": float(target.k_pivot),
+        "sigma_host": float(target.sigma_host),
+        "dust_coordinate": "transmission",
+        "filter_average": str(settings.filter_average),
+        "host_prior": target.host_prior.name,
+        "host_checkpoint_sha256": target.host_prior.sha256,
+        "dust_prior": target.dust_prior.name,
+        "dust_checkpoint_sha256": target.dust_prior.sha256,
+        "slope_prior_mean": float(target.slope_prior.mean),
+        "slope_prior_sd": float(target.slope_prior.variance**0.5),
+        "redshift": cutout.redshift,
+        "ebv": cutout.ebv,
+        "versions": versions + [f"{name} {version(name)}" for name in PACKAGES],
+    }

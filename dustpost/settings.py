@@ -1,0 +1,155 @@
+"""Everything that a fit may be told, with its defaults; TOML in."""
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from dustpost.errors import DustpostError
+
+CHOICES = {
+    "sampler": ("gibbs",),
+    "host_prior": ("auto", "hsc64"),
+    "cross_term": ("cut",),
+    "target": ("denoised",),
+    "flux_prior": ("colours", "flat"),
+    "curve": ("calzetti-noll", "paper"),
+    "norm": ("lambda0", "paper"),
+}
+PLANNED = {
+    "sampler": ("langevin", "split-gibbs"),
+    "host_prior": ("sim",),
+    "cross_term": ("full",),
+    "target": ("smoothed",),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fit assumes and how long it runs.
+
+    Attributes
+    ----------
+    sampler : {"gibbs"}
+        HMC within Gibbs, the band fluxes collapsed.
+    host_prior : {"auto", "hsc64"}
+        "auto" takes HSC-64.
+    host_weights, dust_weights : str
+        Weight files in place of those installed; "" for these.
+    cross_term : {"cut"}
+        The paper's Eq. 3: grad_S log p(D | S) left out.
+    target : {"denoised"}
+        The latents carry noise, the likelihood sees the denoised galaxy.
+    flux_prior : {"colours", "flat"}
+        Stellar colours with a free level, or flat in F > 0.
+    curve, norm : str
+        See `dustpost.attenuation`.
+    t_host : float
+        Diffusion time of the host's latent.
+    sigma_dust : float
+        Noise of the dust's latent, in transmission.
+    noise_inflation : float
+        Factor on the noise sd, for correlated noise.
+    covering_threshold : float
+        A in mag above which a pixel counts as covered.
+    filter_average : bool
+        Average the attenuation over each filter; else its value at the effective
+        wavelength.
+    chains, warmup, draws : int
+        Chains, and sweeps of each before and after the step sizes are fixed.
+    keep : int
+        Every how many sweeps the maps are kept.
+    leapfrog : int
+        Steps of a trajectory.
+    prior_draws : int
+        Draws of the dust prior behind INFORM.
+    seed : int
+        Of all random numbers.
+    """
+
+    sampler: str = "gibbs"
+    host_prior: str = "auto"
+    host_weights: str = ""
+    dust_weights: str = ""
+    cross_term: str = "cut"
+    target: str = "denoised"
+    flux_prior: str = "colours"
+    curve: str = "calzetti-noll"
+    norm: str = "lambda0"
+    t_host: float = 0.02
+    sigma_dust: float = 0.05
+    noise_inflation: float = 1.0
+    covering_threshold: float = 0.05
+    filter_average: bool = True
+    chains: int = 4
+    warmup: int = 150
+    draws: int = 250
+    keep: int = 5
+    leapfrog: int = 8
+    prior_draws: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value in PLANNED.get(name, ()):
+                raise DustpostError(
+                    f"{name} = {value!r} is not in this version yet; use {choices[-1]!r}"
+                )
+            if value not in choices:
+                raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
+        for name in ("chains", "draws", "keep", "leapfrog", "prior_draws"):
+            if getattr(self, name) < 1:
+                raise DustpostError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.warmup < 0:
+            raise DustpostError(f"warmup = {self.warmup} must be at least 0")
+        for name in ("t_host", "sigma_dust", "noise_inflation", "covering_threshold"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise DustpostError(f"{name} = {value} must be a positive number")
+        if self.t_host > 3 or self.sigma_dust > 1:
+            raise DustpostError(
+                f"t_host = {self.t_host}, sigma_dust = {self.sigma_dust}: above 3 and 1 the "
+                "latents are all noise; the defaults are 0.02 and 0.05"
+            )
+
+
+def read_settings(path: Path | None, options: dict[str, object]) -> Settings:
+    """Settings from a TOML file, overridden by options that are not None.
+
+    Parameters
+    ----------
+    path : Path or None
+        TOML with keys named as the attributes of `Settings`.
+    options : dict
+        From the command line.
+
+    Raises
+    ------
+    DustpostError
+        For a file that cannot be read, an unknown key, or a value of the wrong type.
+    """
+    values = {} if path is None else _read_toml(path)
+    types = {field.name: type(field.default) for field in dataclasses.fields(Settings)}
+    for name, value in values.items():
+        if name not in types:
+            near = difflib.get_close_matches(name, types, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see dustpost sample --help"
+            raise DustpostError(f"{path}: unknown key {name!r}; {hint}")
+        if types[name] is float and type(value) is int:
+            values[name] = float(value)
+        elif type(value) is not types[name]:
+            raise DustpostError(
+                f"{path}: {name} = {value!r} should be of type {types[name].__name__}"
+            )
+    values |= {name: value for name, value in options.items() if value is not None}
+    return Settings(**values)
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DustpostError(f"{path}: not a readable TOML file ({error})") from error

@@ -1,0 +1,27 @@
+"""Settings that make sloppy code fail, and where the shared example data lie."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+# (band,) against (band, y, x) is nearly always a mistake: every broadcast must be written out
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of example data: $DUSTPOST_DATA, or ../shared/data beside the repository."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DUSTPOST_DATA", beside))
+    if not (folder / "real").is_dir():
+        pytest.skip(f"no example data in {folder}: set DUSTPOST_DATA to their folder")
+    return folder
+
+
+@pytest.fixture
+def float64():
+    """Run one test in double precision."""
+    with jax.enable_x64(True):
+        yield
