@@ -72,8 +72,9 @@ def _per_band(settings: dict, cutout: Cutout) -> str:
     if k is None:
         return ""
     pairs = (f"{band} {value:.3f}" for band, value in zip(cutout.bands, np.ravel(k), strict=True))
-    how = settings.get("k_average", "")
-    return f"k at delta = 0{f' ({how})' if how else ''}: " + ", ".join(pairs) + "."
+    averaged = {"True": " averaged over the filter", "False": " at the effective wavelength"}
+    how = averaged.get(str(settings.get("filter_average", "")), "")
+    return f"k{how}, at the posterior mean delta: " + ", ".join(pairs) + "."
 
 
 def _slope_prior(settings: dict) -> str:
@@ -94,6 +95,8 @@ def _host_noise(settings: dict) -> str:
     time = settings.get("t_host")
     if time is None:
         return ""
+    if settings.get("host_prior") != "hsc64":
+        return f"Diffusion time t = {time:g}."
     sigma = HOST_COORDINATE * np.sqrt(np.expm1(time))
     return (
         f"Diffusion time t = {time:g}: sigma = {sigma:.3g} in ln(1 + x), where x is the host "

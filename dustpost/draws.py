@@ -59,8 +59,8 @@ class Draws(NamedTuple):
 
 # Keys of `Draws.settings` with a meaning here; any other key is stored and listed as it is.
 SETTINGS = {
-    "k": "attenuation curve per band at delta = 0: A_i = -2.5 k_i log10 D (list of B numbers)",
-    "k_average": "how k is taken: over the filter, or at its effective wavelength (words)",
+    "k": "curve per band at the posterior mean delta: A_i = -2.5 k_i log10 D (list of B numbers)",
+    "filter_average": "True: k averaged over the filter; False: at its effective wavelength",
     "k_reference": "k at 0.4754 micron: 1 with norm=lambda0, 1.1605 with norm=paper",
     "curve": "calzetti-noll, or paper",
     "norm": "lambda0, or paper",

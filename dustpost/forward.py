@@ -39,7 +39,7 @@ def templates(
     Array, (band, y, x)
     """
     k = band_attenuation(observation.wavelength, observation.weight, slope, curve, norm)
-    dimmed = host * jnp.exp(k[:, None, None] * jnp.log(transmission))
+    dimmed = host[None] * jnp.exp(k[:, None, None] * jnp.log(transmission)[None])
     return convolve(dimmed, observation.psf)
 
 

@@ -23,6 +23,7 @@ from dustpost.io.folder import atomic_write
 from dustpost.results import REFERENCE_WAVELENGTH, settings_of
 from dustpost.verdict import number, tiles, verdict
 
+CUTOUT_NOTE = "Bands keep their own PSFs, which alone can colour a core or a star."
 MAPS_NOTE = (
     "Pixel by pixel over the kept draws; a quantile map is not one galaxy, since pixels vary "
     "together, most of all along a uniform screen."
@@ -115,7 +116,7 @@ def _figures(tree: xr.DataTree, cutout: Cutout, rows: list[Row], found: fitting.
     from dustpost import plots  # loads matplotlib, which only a report needs
 
     parts = [
-        ("The cutout", plots.cutout_plot(cutout), " ".join(cutout.notes)),
+        ("The cutout", plots.cutout_plot(cutout), _sentences((CUTOUT_NOTE, *cutout.notes))),
         (
             "Dust and host, with their errors",
             plots.dust_plot(tree, cutout),
@@ -157,6 +158,12 @@ def _figures(tree: xr.DataTree, cutout: Cutout, rows: list[Row], found: fitting.
     ]
 
 
+def _sentences(notes: Iterable[str]) -> str:
+    """Join notes, each with a capital and a full stop."""
+    stripped = (note.strip().rstrip(".") for note in notes)
+    return " ".join(f"{note[:1].upper()}{note[1:]}." for note in stripped if note)
+
+
 def _numbers(rows: Sequence[Row]) -> str:
     head = ("mean", "sd", "16%", "50%", "84%", "MCSE", "R-hat", "ESS bulk", "ESS tail")
     lines = []
@@ -186,11 +193,11 @@ def _acceptances(tree: xr.DataTree) -> str:
     lines = []
     for name, variable in tree["sample_stats"].data_vars.items():
         values = variable.values.astype(float)
-        per_chain = ", ".join(f"{v:.6g}" for v in values.mean(axis=1))
+        per_chain = ", ".join(_brief(v) for v in values.mean(axis=1))
         unit = escape(variable.attrs.get("units", ""))
         lines.append(
-            f'<tr><td>{escape(name)}</td><td class="n">{values.mean():.6g}</td>'
-            f'<td class="n">{np.median(values):.6g}</td><td>{per_chain}</td><td>{unit}</td></tr>'
+            f'<tr><td>{escape(name)}</td><td class="n">{_brief(values.mean())}</td>'
+            f'<td class="n">{_brief(np.median(values))}</td><td>{per_chain}</td><td>{unit}</td></tr>'
         )
     if not lines:
         return ""
@@ -199,6 +206,10 @@ def _acceptances(tree: xr.DataTree) -> str:
         '<th class="n">median</th><th>mean per chain</th><th>unit</th></tr>'
         f"{''.join(lines)}</table></section>"
     )
+
+
+def _brief(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.1f}"
 
 
 def _findings(*groups: Iterable[Finding]) -> str:

@@ -94,7 +94,7 @@ def dustmap_images(tree: xr.DataTree) -> dict[str, tuple[np.ndarray, str]]:
 
 
 def _variable(dims, values, units: str, description: str) -> xr.Variable:
-    return xr.Variable(dims, values, {"units": units, "description": description})
+    return xr.Variable(dims, np.asarray(values), {"units": units, "description": description})
 
 
 def _posterior(draws: Draws, cutout: Cutout) -> xr.Dataset:

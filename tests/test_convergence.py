@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from synthetic import ar1, make_cutout, make_draws
 
 from dustpost.diagnostics import fit as fitting
 from dustpost.diagnostics import ranks
@@ -11,6 +10,7 @@ from dustpost.diagnostics.summary import summarise
 from dustpost.findings import Finding, format_findings, worst
 from dustpost.io.netcdf import import_arviz
 from dustpost.results import to_tree
+from tests.synthetic import ar1, make_cutout, make_draws
 
 SERIES = 30
 

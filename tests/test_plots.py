@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from synthetic import make_cutout, make_draws
 
 from dustpost import plots
 from dustpost.diagnostics.fit import fit
@@ -14,6 +13,7 @@ from dustpost.diagnostics.summary import summarise
 from dustpost.plots.maps import colour_composite
 from dustpost.plots.style import pixel_scale
 from dustpost.results import to_tree
+from tests.synthetic import make_cutout, make_draws
 
 PNG = b"\x89PNG\r\n"
 

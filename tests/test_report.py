@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pytest
 from astropy.table import Table
-from synthetic import make_cutout, make_draws
 
 from dustpost.assumptions import assumptions
 from dustpost.diagnostics import convergence
@@ -17,6 +16,7 @@ from dustpost.io.summary import write_summary
 from dustpost.report import write_report
 from dustpost.results import settings_of, to_tree
 from dustpost.verdict import number, verdict
+from tests.synthetic import make_cutout, make_draws
 
 
 def report(path, draws, cutout, findings=()):

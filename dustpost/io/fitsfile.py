@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from dustpost.errors import DustpostError
+from dustpost.io.blocks import check_blocks
 
 MAX_SIDE = 8192
 """Largest image side in pixels."""
@@ -229,6 +230,7 @@ def open_fits(path: Path) -> Iterator[FitsFile]:
             try:
                 if path.stat().st_size == 0:
                     raise DustpostError(f"{path} is empty, expected a FITS file")
+                check_blocks(path)
                 # opened here, for astropy leaves files open that it cannot parse
                 handle = stack.enter_context(path.open("rb"))
                 hdus = fits.open(handle, memmap=False, lazy_load_hdus=False)

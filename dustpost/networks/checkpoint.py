@@ -39,7 +39,7 @@ def digest(flat: dict[str, np.ndarray]) -> str:
     """Return the sha256 of names, types, shapes and bytes, in order of name."""
     total = hashlib.sha256()
     for name in sorted(flat):
-        leaf = np.ascontiguousarray(flat[name])
+        leaf = np.array(flat[name], order="C")
         total.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
         total.update(leaf.tobytes())
     return total.hexdigest()
@@ -63,9 +63,11 @@ def save(path: str | Path, params: dict, metadata: dict[str, str]) -> None:
         Words about them; `load` returns the same.
     """
     path = Path(path)
-    flat = {name: np.ascontiguousarray(leaf) for name, leaf in flatten(params).items()}
+    # not ascontiguousarray, which makes scalars one-dimensional
+    flat = {name: np.array(leaf, order="C") for name, leaf in flatten(params).items()}
     part = path.with_name(path.name + ".part")
     save_file(flat, part, metadata={**metadata, "digest": digest(flat)})
+    part.chmod(0o644)  # safetensors writes 0600
     part.replace(path)
 
 

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dustpost.networks.convolution import Conv
+
 
 def condition(host: Array) -> Array:
     """Turn a host into the network's second channel, in training and after.
@@ -71,9 +73,9 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, embedding: Array) -> Array:
-        h = nn.Conv(self.channels, (3, 3))(nn.silu(Film()(x, embedding)))
+        h = Conv(self.channels)(nn.silu(Film()(x, embedding)))
         h = nn.silu(Film()(h, embedding))
-        h = nn.Conv(self.channels, (3, 3), kernel_init=nn.initializers.zeros)(h)
+        h = Conv(self.channels, kernel_init=nn.initializers.zeros)(h)
         if x.shape[-1] != self.channels:
             x = nn.Dense(self.channels, use_bias=False)(x)
         return x + h
@@ -142,7 +144,7 @@ class UNet(nn.Module):
         embedding = nn.silu(nn.Dense(self.embedding)(embedding))
         embedding = nn.silu(nn.Dense(self.embedding)(embedding))
 
-        h = nn.Conv(self.channels[0], (3, 3))(fold(jnp.stack([x, host], axis=-1)))
+        h = Conv(self.channels[0])(fold(jnp.stack([x, host], axis=-1)))
         skips = []
         for level, (width, count) in enumerate(zip(self.channels, self.blocks, strict=True)):
             if level:
@@ -157,5 +159,5 @@ class UNet(nn.Module):
             h = nn.Dense(width)(jnp.concatenate([h, skips.pop()], axis=-1))
             for _ in range(count):
                 h = Block(width)(h, embedding)
-        out = nn.Conv(4, (3, 3), kernel_init=nn.initializers.zeros)(nn.silu(Film()(h, embedding)))
+        out = Conv(4, kernel_init=nn.initializers.zeros)(nn.silu(Film()(h, embedding)))
         return unfold(out)[..., 0]

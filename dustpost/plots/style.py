@@ -82,7 +82,7 @@ def image(axes: Axes, plane: np.ndarray, title: str, cmap, limits, label: str = 
     bar = axes.figure.colorbar(
         shown, ax=axes, fraction=0.046, pad=0.02, extend="max" if over else "neither"
     )
-    bar.set_label(label)
+    bar.set_label(f"[{label}]" if label else "")
     if isinstance(norm, AsinhNorm):
         ticks = _asinh_ticks(norm)
         bar.set_ticks(ticks, labels=[f"{t:g}" for t in ticks])

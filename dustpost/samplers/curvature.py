@@ -25,8 +25,8 @@ def dust_precision(target: Target, galaxy: Galaxy, slope: Array) -> tuple[Array,
         observation.wavelength, observation.weight, slope, target.curve, target.norm
     )[:, None, None]
     flux = galaxy.estimate[:, None, None]
-    dimming = galaxy.transmission ** (k - 1.0)
-    of_dust = jnp.sum((flux * k * galaxy.host * dimming) ** 2 * observation.ivar, axis=0)
+    dimming = galaxy.transmission[None] ** (k - 1.0)
+    of_dust = jnp.sum((flux * k * galaxy.host[None] * dimming) ** 2 * observation.ivar, axis=0)
 
     def model(slope):
         _, moved = target.explicit(galaxy.host, galaxy.transmission, slope)
@@ -52,5 +52,6 @@ def host_precision(target: Target, position: Position, galaxy: Galaxy) -> Array:
     clean = target.host_prior.denoise(position.host, target.sigma_host, None)
     image = jnp.exp(STRETCH * clean)
     total = jnp.sum(jnp.maximum(image - 1.0, 0.0))
-    derivative = galaxy.estimate[:, None, None] * galaxy.transmission**k * STRETCH * image / total
+    dimmed = galaxy.estimate[:, None, None] * galaxy.transmission[None] ** k
+    derivative = dimmed * (STRETCH * image / total)[None]
     return jnp.sum(derivative**2 * observation.ivar, axis=0) + target.sigma_host**-2

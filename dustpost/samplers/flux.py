@@ -30,8 +30,13 @@ class Flux(NamedTuple):
 
 def draw(key: Array, galaxy: Galaxy, prior: FluxPrior) -> Flux:
     """Draw F given the rest of the galaxy, and weigh it."""
+    _, proposal = prior.collapse(galaxy.estimate, galaxy.precision)
+    return weigh(proposal.sample(key), galaxy, prior)
+
+
+def weigh(value: Array, galaxy: Galaxy, prior: FluxPrior) -> Flux:
+    """Fluxes (band,) with their log w given the rest of the galaxy."""
     log_evidence, proposal = prior.collapse(galaxy.estimate, galaxy.precision)
-    value = proposal.sample(key)
     log_fit = -0.5 * jnp.sum(galaxy.precision * jnp.square(value - galaxy.estimate))
     exact = prior.log_density(value) + log_fit
     return Flux(value, exact - log_evidence - proposal.log_prob(value))

@@ -45,15 +45,15 @@ class Info(NamedTuple):
     acceptance : Array, ()
         min(1, r).
     accepted : Array, (), bool
-    log_ratio : Array, ()
-        ln r in nats; the energy error with its sign turned.
+    prior_change : Array, ()
+        ln p(q_n) - ln p(q_0) in nats, by the integral along the trajectory.
     curl_defect : Array, ()
         |trajectory - chord| in nats; nan where it was not asked for.
     """
 
     acceptance: Array
     accepted: Array
-    log_ratio: Array
+    prior_change: Array
     curl_defect: Array
 
 
@@ -128,7 +128,7 @@ def kernel(
         lambda: jnp.full_like(work, jnp.nan),
     )
     acceptance = jnp.exp(jnp.minimum(log_ratio, 0.0))
-    return state, Info(acceptance, accepted, log_ratio, defect)
+    return state, Info(acceptance, accepted, work, defect)
 
 
 def _chord(block: Block, start: Array, end: Array, unravel) -> Array:

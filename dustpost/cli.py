@@ -1,0 +1,282 @@
+"""The command line: dustpost sample | map | demo | check | doctor.
+
+Exit codes: 0 all is well; 1 `check` or `doctor` found errors; 2 the input or the options
+are wrong (one sentence on standard error, nothing half-written).
+"""
+
+import sys
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dustpost.errors import DustpostError
+
+app = typer.Typer(
+    help="Posterior samples of a galaxy's dust map from one multi-band cutout.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUT...",
+        help="dustpost FITS, Legacy Survey cutout [and its PSF file], or one exposure per band.",
+        show_default=False,
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Output folder; each galaxy gets DIR/<stem>/.")]
+Center = Annotated[
+    str | None, typer.Option(metavar="RA,DEC", help="Centre of the 64x64 box, degrees.")
+]
+Pixel = Annotated[
+    str | None, typer.Option(metavar="X,Y", help="Centre of the box in pixels from 0.")
+]
+Bin = Annotated[int, typer.Option(min=1, help="Pixels summed into one on each axis.")]
+Redshift = Annotated[float | None, typer.Option(help="Overrides REDSHIFT in the header.")]
+Ebv = Annotated[
+    str | None,
+    typer.Option(help="Milky Way E(B-V) in mag to take out, or 'sfd' for the dustmaps package."),
+]
+HostPrior = Annotated[str | None, typer.Option(help="auto, hsc64.")]
+HostWeights = Annotated[str | None, typer.Option(help="File of the host network's weights.")]
+DustWeights = Annotated[str | None, typer.Option(help="File of the dust network's weights.")]
+FluxPrior = Annotated[str | None, typer.Option(help="colours, flat.")]
+Curve = Annotated[str | None, typer.Option(help="calzetti-noll, paper.")]
+Norm = Annotated[str | None, typer.Option(help="lambda0, paper.")]
+Inflation = Annotated[float | None, typer.Option(help="Factor on the noise sd.")]
+Config = Annotated[Path | None, typer.Option(help="TOML with any of the settings.")]
+
+
+@app.command()
+def sample(
+    inputs: Inputs,
+    out: Out,
+    sampler: Annotated[str | None, typer.Option(help="gibbs.")] = None,
+    host_prior: HostPrior = None,
+    host_weights: HostWeights = None,
+    dust_weights: DustWeights = None,
+    cross_term: Annotated[str | None, typer.Option(help="cut.")] = None,
+    target: Annotated[str | None, typer.Option(help="denoised.")] = None,
+    flux_prior: FluxPrior = None,
+    curve: Curve = None,
+    norm: Norm = None,
+    noise_inflation: Inflation = None,
+    redshift: Redshift = None,
+    ebv: Ebv = None,
+    center: Center = None,
+    pixel: Pixel = None,
+    bin: Bin = 1,
+    chains: Annotated[int | None, typer.Option(help="Chains.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Sweeps before the draws.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws per chain.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
+    config: Config = None,
+) -> None:
+    """Draw the posterior: posterior.nc, dustmap.fits, summary.ecsv, report.html."""
+    options = dict(
+        sampler=sampler,
+        host_prior=host_prior,
+        host_weights=host_weights,
+        dust_weights=dust_weights,
+        cross_term=cross_term,
+        target=target,
+        flux_prior=flux_prior,
+        curve=curve,
+        norm=norm,
+        noise_inflation=noise_inflation,
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+        seed=seed,
+    )
+    place = dict(
+        center=_pair(center, "--center"),
+        pixel=_pair(pixel, "--pixel"),
+        bin=bin,
+        redshift=redshift,
+        ebv=ebv,
+    )
+    _each_galaxy(inputs, out, place, _sample_one, _settings(config, options))
+
+
+@app.command("map")
+def map_(
+    inputs: Inputs,
+    out: Out,
+    host_prior: HostPrior = None,
+    host_weights: HostWeights = None,
+    dust_weights: DustWeights = None,
+    flux_prior: FluxPrior = None,
+    curve: Curve = None,
+    norm: Norm = None,
+    noise_inflation: Inflation = None,
+    redshift: Redshift = None,
+    ebv: Ebv = None,
+    center: Center = None,
+    pixel: Pixel = None,
+    bin: Bin = 1,
+    config: Config = None,
+) -> None:
+    """Find the maximum a posteriori: dustmap.fits."""
+    options = dict(
+        host_prior=host_prior,
+        host_weights=host_weights,
+        dust_weights=dust_weights,
+        flux_prior=flux_prior,
+        curve=curve,
+        norm=norm,
+        noise_inflation=noise_inflation,
+    )
+    place = dict(
+        center=_pair(center, "--center"),
+        pixel=_pair(pixel, "--pixel"),
+        bin=bin,
+        redshift=redshift,
+        ebv=ebv,
+    )
+    _each_galaxy(inputs, out, place, _map_one, _settings(config, options))
+
+
+@app.command()
+def demo(
+    out: Out = Path("out"),
+    chains: Annotated[int | None, typer.Option(help="Chains.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Sweeps before the draws.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws per chain.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
+) -> None:
+    """Sample the simulated cutout that ships with the package, whose truth is known."""
+    options = dict(chains=chains, warmup=warmup, draws=draws, seed=seed)
+    with resources.as_file(resources.files("dustpost") / "data" / "demo.fits") as path:
+        _each_galaxy([path], out, {}, _sample_one, _settings(None, options))
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(metavar="POSTERIOR", help="posterior.nc of `sample`.")],
+) -> None:
+    """Have the chains converged? Exit code 1 and advice where they have not."""
+    from dustpost.diagnostics import convergence
+    from dustpost.findings import format_findings
+    from dustpost.io.netcdf import open_posterior
+
+    findings = convergence.check(open_posterior(path))
+    print("\n".join(format_findings(findings)))
+    raise typer.Exit(0 if convergence.converged(findings) else 1)
+
+
+@app.command()
+def doctor() -> None:
+    """Devices, versions, weights and the numerics canary of this machine."""
+    from dustpost.doctor import examine
+    from dustpost.findings import format_findings, worst
+
+    findings = examine()
+    print("\n".join(format_findings(findings)))
+    raise typer.Exit(1 if worst(findings) == "error" else 0)
+
+
+def main() -> None:
+    """Entry point of the `dustpost` command."""
+    try:
+        app()
+    except DustpostError as error:
+        print(f"dustpost: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("dustpost: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _settings(config: Path | None, options: dict):
+    from dustpost.settings import read_settings
+
+    return read_settings(config, options)
+
+
+def _each_galaxy(inputs: list[Path], out: Path, place: dict, work: Callable, settings) -> None:
+    """Read, check and work on galaxy after galaxy; one that fails does not stop the others."""
+    from dustpost.findings import format_findings
+    from dustpost.io.checks import check_cutout
+    from dustpost.io.folder import prepare_output
+    from dustpost.io.inputs import group
+    from dustpost.io.read import read
+
+    galaxies = group(inputs)
+    if len(galaxies) > 1 and (place.get("center") or place.get("pixel")):
+        raise DustpostError(
+            f"--center and --pixel choose one galaxy, but {len(galaxies)} were given"
+        )
+    failures, seen = [], {}
+    for paths in galaxies:
+        try:
+            cutout = read(paths, **place)
+            if cutout.stem in seen:
+                raise DustpostError(
+                    f"{paths[0]}: would be written over {seen[cutout.stem]}; rename one of them"
+                )
+            seen[cutout.stem] = paths[0]
+            findings = check_cutout(cutout)
+            print("\n".join([f"{cutout.source}:", *format_findings(findings)]))
+            if any(finding.level == "error" for finding in findings):
+                raise DustpostError(f"{cutout.source}: see the errors above; nothing was written")
+            folder = prepare_output(Path(out) / cutout.stem)
+            work(cutout, folder, findings, settings)
+        except DustpostError as error:
+            failures.append(error)
+            if len(galaxies) > 1:
+                print(f"dustpost: {error}", file=sys.stderr)
+    if failures and len(galaxies) > 1:
+        raise DustpostError(f"{len(failures)} of {len(galaxies)} galaxies failed, see above")
+    if failures:
+        raise failures[0]
+
+
+def _sample_one(cutout, folder: Path, findings: list, settings) -> None:
+    import jax
+
+    from dustpost.diagnostics import convergence
+    from dustpost.findings import format_findings
+    from dustpost.outputs import write_outputs
+    from dustpost.progress import bars
+    from dustpost.sample import sample as draw
+
+    with bars() as progress:
+        tree = draw(jax.random.key(settings.seed), cutout, settings, progress)
+    rows = write_outputs(folder, tree, cutout, findings)
+    for row in rows:
+        name = f"{row.name}[{row.band}]" if row.band else row.name
+        print(
+            f"{name:<22} {row.mean:10.4g} +- {row.sd:<9.3g} {row.unit:<10} "
+            f"R-hat {row.rhat:.3f}  ESS {row.ess_bulk:.0f}"
+        )
+    print("\n".join(format_findings(convergence.check(tree, rows))))
+    print(f"written to {folder}")
+
+
+def _map_one(cutout, folder: Path, findings: list, settings) -> None:
+    from dustpost.outputs import write_map
+    from dustpost.progress import bars
+    from dustpost.sample import build_target, describe, find_map
+
+    target = build_target(cutout, settings)
+    with bars() as progress:
+        best = find_map(target, progress)
+    written = describe(target, cutout, settings, float(best.position.slope))
+    write_map(folder, target, best, cutout, written)
+    print(f"{best.iterations} iterations, written to {folder}")
+
+
+def _pair(text: str | None, option: str) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError:
+        raise DustpostError(f"{option} {text}: expected two numbers joined by a comma") from None
+    return first, second

@@ -1,0 +1,1 @@
+"""Files shipped with the package: weights, their card, a demo cutout."""
