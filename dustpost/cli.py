@@ -149,11 +149,12 @@ def demo(
     warmup: Annotated[int | None, typer.Option(help="Sweeps before the draws.")] = None,
     draws: Annotated[int | None, typer.Option(help="Draws per chain.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
+    config: Config = None,
 ) -> None:
     """Sample the simulated cutout that ships with the package, whose truth is known."""
     options = dict(chains=chains, warmup=warmup, draws=draws, seed=seed)
     with resources.as_file(resources.files("dustpost") / "data" / "demo.fits") as path:
-        _each_galaxy([path], out, {}, _sample_one, _settings(None, options))
+        _each_galaxy([path], out, {}, _sample_one, _settings(config, options))
 
 
 @app.command()

@@ -26,10 +26,15 @@ def bars() -> Iterator[Stage]:
         TextColumn("left"),
         TimeLeftColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    progress = Progress(*columns, console=Console(stderr=True))
 
-        def stage(name: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(name, total=total)
-            return lambda done: progress.advance(task, done)
+    def stage(name: str, total: int) -> Callable[[int], None]:
+        progress.start()  # only now: a fit that fails before it shows no empty bar
+        task = progress.add_task(name, total=total)
+        return lambda done: progress.advance(task, done)
 
+    try:
         yield stage
+    finally:
+        if progress.tasks:
+            progress.stop()

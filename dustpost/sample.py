@@ -207,7 +207,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         "filter_average": str(settings.filter_average),
         "host_prior": target.host_prior.name,
         "host_checkpoint_sha256": target.host_prior.sha256,
-        "dust_prior": target.dust_prior.metadata.get("name", "given"),
+        "dust_prior": target.dust_prior.name,
         "dust_checkpoint_sha256": target.dust_prior.sha256,
         "slope_prior_mean": float(target.slope_prior.mean),
         "slope_prior_sd": float(target.slope_prior.variance**0.5),

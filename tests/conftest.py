@@ -23,5 +23,6 @@ def shared_data() -> Path:
 @pytest.fixture
 def float64():
     """Run one test in double precision."""
-    with jax.enable_x64(True):
-        yield
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)

@@ -76,7 +76,8 @@ def write_exposure(path: Path, data, variance, mask=None, planes=None, **header)
     hdus = [fits.PrimaryHDU(), image]
     if mask is not None:
         hdus.append(fits.ImageHDU(np.asarray(mask, np.int32), name="MASK"))
-        hdus[-1].header.update({f"MP_{name}": bit for name, bit in (planes or {}).items()})
+        for name, bit in (planes or {}).items():
+            hdus[-1].header[f"HIERARCH MP_{name}"] = bit
     if variance is not None:
         hdus.append(fits.ImageHDU(np.asarray(variance, np.float32), name="VARIANCE"))
     fits.HDUList(hdus).writeto(path)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS, Sip
-from fitsfiles import BANDS, WAVELENGTHS, galaxy, gaussian_psf, tan_wcs
 
 from dustpost.errors import DustpostError
 from dustpost.io.box import take_box
 from dustpost.io.cutout import Cutout, Truth
 from dustpost.io.psf import bin_psf
+from tests.fitsfiles import BANDS, WAVELENGTHS, galaxy, gaussian_psf, tan_wcs
 
 
 def make(height, width, wcs=None, truth=None) -> Cutout:

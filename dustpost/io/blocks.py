@@ -13,9 +13,10 @@ from typing import BinaryIO
 from dustpost.errors import DustpostError
 
 BLOCK = 2880
-MAX_HEADER_BLOCKS = 2000
+MAX_HEADER_BLOCKS = 200
 
-_INTEGER = re.compile(rb"(BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT) *= *(-?\d+) *(?:/.*)?")
+_KEYWORD = re.compile(rb"BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT")
+_INTEGER = re.compile(rb"= *([+-]?\d+) *(?:/.*)?")
 
 
 def check_blocks(path: Path) -> None:
@@ -63,6 +64,8 @@ def _read_header(path: Path, index: int, block: bytes, file: BinaryIO) -> list[b
     cards = []
     for _ in range(MAX_HEADER_BLOCKS):
         new = [block[i : i + 80] for i in range(0, BLOCK, 80)]
+        if not block.isascii():
+            break
         cards += new
         if any(card.rstrip() == b"END" for card in new):
             return cards
@@ -76,8 +79,11 @@ def _data_size(cards: list[bytes]) -> int | None:
     """Bytes of data that follow a header, None where it does not say."""
     values: dict[bytes, int] = {}
     for card in cards:
-        if found := _INTEGER.fullmatch(card.rstrip()):
-            values.setdefault(found[1], int(found[2]))
+        keyword = card[:8].rstrip()
+        if _KEYWORD.fullmatch(keyword):
+            if not (found := _INTEGER.fullmatch(card[8:].rstrip())):
+                return None
+            values.setdefault(keyword, int(found[1]))
     axes = values.get(b"NAXIS")
     if axes is None or b"BITPIX" not in values or not 0 <= axes <= 999:
         return None

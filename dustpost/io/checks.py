@@ -124,6 +124,12 @@ def check_noise(scene: Scene) -> list[Finding]:
     variance that its pixels suggest (k over the 8 neighbours); the likelihood takes pixels as
     independent, so that factor's root, times the rms, is the `noise_inflation` to use.
     """
+    if (share := float(scene.main.mean())) > 0.7:
+        text = (
+            f"sources fill {100 * share:.0f} % of the image: there is no sky to check the variance "
+            "plane in; take noise_inflation from the survey, or from a larger cutout"
+        )
+        return [Finding("info", "noise-unseen", text)]
     findings = []
     for band, data, ivar in zip(scene.bands, scene.data, scene.ivar, strict=True):
         used = ~scene.source & (ivar > 0)
@@ -253,10 +259,15 @@ def _look(cutout: Cutout) -> Scene:
     # signal to noise of 3x3 pixels in each band, then of all bands together
     bright = np.sum(flux / np.sqrt(np.maximum(weight, 1e-30)) * (weight > 0), axis=0)
     bright *= 3.0 / np.sqrt(len(data))
-    scatter = 1.4826 * np.median(np.abs(bright - np.median(bright)))
-    threshold = np.median(bright) + 3.0 * min(max(scatter, 1.0), 3.0)
-    source = ndimage.binary_dilation(bright > threshold, iterations=3)
-    return Scene(cutout.bands, data, ivar, bright, source, _main(bright, threshold))
+    # the lowest tenth of the pixels is sky even where the galaxy fills half of the box; in
+    # unit Gaussian noise it lies 1.3 below the middle
+    sky = np.quantile(bright, 0.1) + 1.3
+    middle = np.median(bright)
+    step = 3.0 * np.clip(1.4826 * np.median(np.abs(bright - middle)), 1.0, 3.0)
+    # for the noise, outskirts that are smooth may stay in: cutting them would leave the pixels
+    # that noise made faint
+    source = ndimage.binary_dilation(bright > middle + step, iterations=3)
+    return Scene(cutout.bands, data, ivar, bright, source, _main(bright, sky + step))
 
 
 def _main(bright: np.ndarray, threshold: float) -> np.ndarray:

@@ -58,7 +58,7 @@ class FitsFile:
         try:
             header = self.header(index)
             return str(header.get("EXTNAME") or header.get("EXTTYPE") or "").strip().upper()
-        except Exception:  # noqa: BLE001 - a name that cannot be parsed is no name
+        except Exception:  # a name that cannot be parsed is no name
             return ""
 
     def label(self, index: int) -> str:
@@ -88,7 +88,7 @@ class FitsFile:
         """
         try:
             value = self.header(index).get(key)
-        except Exception as error:  # noqa: BLE001 - broken cards fail in many ways
+        except Exception as error:  # broken cards fail in many ways
             raise self.error(f"keyword {key} cannot be read ({_first(error)})", index) from None
         return None if isinstance(value, fits.card.Undefined) else value
 
@@ -98,7 +98,7 @@ class FitsFile:
         try:
             # an HDU whose header is damaged may have no shape at all
             return tuple(getattr(hdu, "shape", None) or ()) if hdu.is_image else ()
-        except Exception as error:  # noqa: BLE001 - broken cards fail in many ways
+        except Exception as error:  # broken cards fail in many ways
             raise self.error(f"its header cannot be read ({_first(error)})", index) from None
 
     def image(self, index: int, ndim: tuple[int, ...] = (2, 3), dtype=np.float32) -> np.ndarray:
@@ -175,7 +175,7 @@ class FitsFile:
                     return None
                 back = wcs.world_to_pixel(wcs.pixel_to_world(1.0, 2.0))
                 usable = np.allclose(back, (1.0, 2.0), atol=0.01)
-            except Exception:  # noqa: BLE001 - broken headers fail in many ways
+            except Exception:  # broken headers fail in many ways
                 return None
         return wcs if usable else None
 
@@ -187,7 +187,7 @@ class FitsFile:
                 yield
             except DustpostError:
                 raise
-            except Exception as error:  # noqa: BLE001 - so do damaged pixels
+            except Exception as error:  # so do damaged pixels
                 raise self.error(
                     f"the {what} cannot be read ({_first(error)}): the file is truncated or "
                     "damaged, fetch it again",
@@ -237,7 +237,7 @@ def open_fits(path: Path) -> Iterator[FitsFile]:
                 stack.callback(hdus.close)
             except DustpostError:
                 raise
-            except Exception as error:  # noqa: BLE001 - files that are no FITS fail in many ways
+            except Exception as error:  # files that are no FITS fail in many ways
                 raise DustpostError(
                     f"{path} cannot be read as FITS ({_first(error)}): expected a FITS cutout, "
                     "whole and undamaged"

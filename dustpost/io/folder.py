@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dustpost.errors import DustpostError
@@ -68,7 +68,5 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise DustpostError(f"{path} cannot be written ({error.strerror or error})") from None
     finally:
         # missing_ok covers the success; the rest (folder gone) must not hide the first error
-        try:
+        with suppress(OSError):
             partial.unlink(missing_ok=True)
-        except OSError:
-            pass

@@ -48,8 +48,8 @@ def remove_milky_way(cutout: Cutout, ebv: float | str | None) -> Cutout:
         return replace(cutout, notes=(*cutout.notes, note))
     if cutout.ebv:
         raise DustpostError(
-            f"{cutout.source}: MWEBV = {cutout.ebv:g} says that the Milky Way's extinction is taken "
-            "out already: leave --ebv out"
+            f"{cutout.source}: MWEBV = {cutout.ebv:g} says that the Milky Way's extinction "
+            "is taken out already: leave --ebv out"
         )
     value = _look_up(cutout) if ebv == "sfd" else _number(ebv)
     if not 0.0 <= value <= LARGEST:
@@ -91,7 +91,7 @@ def _look_up(cutout: Cutout) -> float:
     place = find_sky(cutout.wcs, (width - 1) / 2, (height - 1) / 2)
     try:
         return float(SFDQuery()(SkyCoord(*place, unit="deg")))
-    except Exception as error:  # noqa: BLE001 - its data files may be absent, partial or elsewhere
+    except Exception as error:  # its data files may be absent, partial or elsewhere
         raise DustpostError(
             f"dustmaps cannot give E(B-V) ({error}): fetch its SFD map, or give --ebv a number"
         ) from None

@@ -66,13 +66,21 @@ def check_psf(cutout: Cutout) -> list[Finding]:
 
 
 def _centroid(psf: np.ndarray) -> np.ndarray:
-    """Offset (y, x) of the star from the middle pixel, from its light within 3 pixels of the
-    brightest one: wings and background would pull a plain centroid."""
-    py, px = psf.shape
-    y, x = np.indices(psf.shape)
-    top = np.unravel_index(np.argmax(psf), psf.shape)
-    near = np.where(np.hypot(y - top[0], x - top[1]) < 3.5, np.maximum(psf, 0.0), 0.0)
-    middle = np.array([py // 2, px // 2])
-    if near.sum() == 0:
-        return np.array(top) - middle
-    return np.array([np.sum(near * y), np.sum(near * x)]) / near.sum() - middle
+    """Offset (y, x) of the star from the middle pixel.
+
+    Gaussian-windowed and iterated, as SExtractor's XWIN (Bertin & Arnouts 1996): wings and
+    background would pull a plain centroid.
+    """
+    y, x = (np.arange(n, dtype=float) for n in psf.shape)
+    place = np.array(np.unravel_index(np.argmax(psf), psf.shape), dtype=float)
+    for _ in range(30):
+        window_y, window_x = (
+            np.exp(-((v - c) ** 2) / 8.0) for v, c in ((y, place[0]), (x, place[1]))
+        )
+        light = psf * np.outer(window_y, window_x)
+        if light.sum() <= 0:
+            break
+        moment = np.array([light.sum(axis=1) @ (y - place[0]), light.sum(axis=0) @ (x - place[1])])
+        place += 2.0 * moment / light.sum()
+    place = np.clip(place, 0, np.array(psf.shape) - 1.0)
+    return place - np.array(psf.shape) // 2

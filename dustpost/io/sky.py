@@ -49,7 +49,7 @@ def find_pixel(wcs: WCS, ra: float, dec: float) -> tuple[float, float]:
     """Pixel (x, y), from 0, of an ICRS position in degrees; NaN where there is none."""
     try:
         x, y = wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg", frame="icrs"))
-    except Exception:  # noqa: BLE001 - wcslib and distortions fail in many ways far away
+    except Exception:  # wcslib and distortions fail in many ways far away
         return np.nan, np.nan
     return float(x), float(y)
 

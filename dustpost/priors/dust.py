@@ -60,6 +60,11 @@ class DustPrior:
     log_density: None = flax.struct.field(pytree_node=False, default=None)
 
     @property
+    def name(self) -> str:
+        """Architecture of the network, recorded in every output."""
+        return ARCHITECTURE
+
+    @property
     def metadata(self) -> dict:
         """What the weight file says about itself: coordinate, training, steps."""
         return {name: json.loads(value) for name, value in self.description}

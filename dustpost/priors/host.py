@@ -8,7 +8,6 @@ z0 unscaled and leaves out the -1/(1 + x) term of the change of variables.)
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from dustpost.networks.diffusion import (
     tweedie,
     variance_preserving,
 )
-from dustpost.networks.mixer import load_equinox
+from dustpost.networks.mixer import Mixer, load_equinox
 
 WEIGHTS = "eqx_hsc_ScoreNet64.eqx"
 # t = 10, where scale = e^-5; the network was trained up to there
@@ -40,14 +39,14 @@ class HostPrior:
     ----------
     parameters : pytree
         Weights of the network.
-    apply : callable
-        (parameters, z_t, t) -> score of p_t at z_t.
+    network : Mixer
+        Its architecture; (z_t, t) -> score of p_t at z_t.
     name, sha256 : str
         Recorded in every output.
     """
 
     parameters: Any
-    apply: Callable = flax.struct.field(pytree_node=False)
+    network: Mixer = flax.struct.field(pytree_node=False)
     name: str = flax.struct.field(pytree_node=False)
     sha256: str = flax.struct.field(pytree_node=False)
     log_density: None = flax.struct.field(pytree_node=False, default=None)
@@ -58,7 +57,7 @@ class HostPrior:
 
     def score(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
         """Gradient of log p_sigma(z), (y, x)."""
-        return self.apply(self.parameters, latent, time_of(sigma))
+        return self.network.apply(self.parameters, latent, time_of(sigma))
 
     def denoise(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
         """E[z0 | z], (y, x)."""
@@ -95,7 +94,7 @@ def load_host_prior(path: Path | None = None) -> HostPrior:
         )
     mixer, parameters = load_equinox(path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return HostPrior(parameters, mixer.apply, "hsc64", sha256)
+    return HostPrior(parameters, mixer, "hsc64", sha256)
 
 
 def find_hsc64() -> Path | None:

@@ -24,6 +24,7 @@ TOLERANCE = 2e-4
 # per latent: z spans 0 to 7, D and delta about 1
 RATES = Position(host=0.08, dust=0.01, slope=0.01)
 START_TRANSMISSION = 0.97
+FILLING = 40  # smoothings; together as wide as a masked neighbour, 40^0.5 / 2^0.5 pixels
 
 
 class State(NamedTuple):
@@ -84,15 +85,22 @@ def climb(
 
 
 def start(target: Target) -> Position:
-    """First guess: the stacked image as host, hardly any dust, the prior's slope."""
+    """First guess: the stacked image as host, hardly any dust, the prior's slope.
+
+    Masked pixels are filled in from around them: a hole in the host would look like dust.
+    """
     observation = target.observation
     weight = observation.ivar / jnp.maximum(jnp.max(observation.ivar), 1e-30)
+    seen = jnp.sum(weight, axis=0)
     stack = jnp.sum(observation.data * weight, axis=0)
-    stack = stack / jnp.maximum(jnp.sum(weight, axis=0), 1e-30)
-    noise = jnp.sum(observation.ivar * weight, axis=0)
-    noise = jnp.where(noise > 0, jnp.sum(weight, axis=0) ** 0.5 / noise**0.5, 0.0)
-    smooth = _smooth(jnp.maximum(stack - noise, 0.0))
-    image = smooth / jnp.maximum(jnp.max(smooth), 1e-30)
+    near = far = _smooth(stack), _smooth(seen)
+    for _ in range(FILLING):
+        far = tuple(map(_smooth, far))
+    filled = far[0] / jnp.maximum(far[1], 1e-30)
+    image = jnp.where(seen > 0, near[0] / jnp.maximum(near[1], 1e-30), filled)
+    noise = jnp.where(seen > 0, (seen * jnp.max(observation.ivar)) ** -0.5, 0.0)
+    image = jnp.maximum(image - noise, 0.0)
+    image = image / jnp.maximum(jnp.max(image), 1e-30)
     scale = target.host_prior.level(target.sigma_host).scale
     return Position(
         host=scale * clean_from_image(image),

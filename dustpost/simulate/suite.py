@@ -38,12 +38,12 @@ def pair(structure: Structure) -> tuple[Array, Array]:
     transmission : Array, (y, x)
         D at 0.4754 micron, in (0, 1].
     """
-    light, dusty, column = transfer.observe(structure, jnp.ones(1))
+    light, absorbed, column = transfer.observe(structure, jnp.ones(1))
     blur = structure.parameters.blur
     light = transfer.smooth(light.sum(axis=0), blur)
-    dusty = transfer.smooth(dusty[0].sum(axis=0), blur)
+    absorbed = transfer.smooth(absorbed[0].sum(axis=0), blur)
     column = transfer.smooth(column, blur)
-    return light / light.sum(), transfer.transmission(light, dusty, column)
+    return light / light.sum(), transfer.transmission(light, absorbed, column)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -114,12 +114,12 @@ def simulate_cube(structure: Structure, spectra: Array, curve: Array) -> Cube:
     """
     blur = structure.parameters.blur
     with_pivot = jnp.concatenate([jnp.ones(1), curve])
-    light, dusty, column = transfer.observe(structure, with_pivot)
-    light, dusty = transfer.smooth(light, blur), transfer.smooth(dusty, blur)
+    light, absorbed, column = transfer.observe(structure, with_pivot)
+    light, absorbed = transfer.smooth(light, blur), transfer.smooth(absorbed, blur)
     free = jnp.einsum("bc,cyx->byx", spectra, light)
-    seen = jnp.einsum("bc,bcyx->byx", spectra, dusty[1:])
+    seen = free - jnp.einsum("bc,bcyx->byx", spectra, absorbed[1:])
     pivot = transfer.transmission(
-        light.sum(axis=0), dusty[0].sum(axis=0), transfer.smooth(column, blur)
+        light.sum(axis=0), absorbed[0].sum(axis=0), transfer.smooth(column, blur)
     )
     bright = free > 1e-4 * free.max(axis=(1, 2), keepdims=True)
     ratio = jnp.where(bright, seen / jnp.where(bright, free, 1.0), 1.0)

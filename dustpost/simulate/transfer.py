@@ -69,8 +69,8 @@ def integrate(rays: Rays, curve: Array) -> tuple[Array, Array, Array]:
     -------
     light : Array, (component, y, x)
         Without dust.
-    dusty : Array, (band, component, y, x)
-        With it.
+    absorbed : Array, (band, component, y, x)
+        What dust takes from it: summed by itself, so that it is exactly 0 without dust.
     column : Array, (y, x)
         Optical depth at 0.4754 micron of the whole ray.
     """
@@ -79,12 +79,13 @@ def integrate(rays: Rays, curve: Array) -> tuple[Array, Array, Array]:
     k = curve[:, None, None]
 
     def cell(carry, inputs):
-        light, dusty, depth = carry
+        light, absorbed, depth = carry
         emissivity, opacity, path = inputs
         emitted = emissivity * path[None]
         step = opacity * path
         passed = jnp.exp(-k * depth[None]) * slab(k * step[None])
-        return (light + emitted, dusty + emitted[None] * passed[:, None], depth + step), None
+        lost = emitted[None] * (1 - passed[:, None])
+        return (light + emitted, absorbed + lost, depth + step), None
 
     start = (
         jnp.zeros((components, *shape)),
@@ -92,8 +93,8 @@ def integrate(rays: Rays, curve: Array) -> tuple[Array, Array, Array]:
         jnp.zeros(shape),
     )
     inputs = (jnp.moveaxis(rays.emissivity, 1, 0), rays.opacity, rays.path)
-    (light, dusty, column), _ = jax.lax.scan(cell, start, inputs)
-    return light, dusty, column
+    (light, absorbed, column), _ = jax.lax.scan(cell, start, inputs)
+    return light, absorbed, column
 
 
 def cast(structure: Structure, steps: int = STEPS) -> Rays:
@@ -165,13 +166,13 @@ def _spheroid(p: Parameters, radius_squared, height):
     return density(jnp.sqrt(squared + soft**2)) / (total * p.bulge_flattening * p.bulge_radius**3)
 
 
-def transmission(light: Array, dusty: Array, column: Array) -> Array:
+def transmission(light: Array, absorbed: Array, column: Array) -> Array:
     """Return D = I / I_0, tending to the slab's value where there is no light.
 
     Parameters
     ----------
-    light, dusty : Array, (y, x)
-        I_0 and I.
+    light, absorbed : Array, (y, x)
+        I_0 and I_0 - I.
     column : Array, (y, x)
         Optical depth of the whole ray in the same band.
 
@@ -181,8 +182,8 @@ def transmission(light: Array, dusty: Array, column: Array) -> Array:
         In (0, 1].
     """
     floor = BLANK * light.max()
-    # Round-off may leave 1 + 1e-7 where there is no dust.
-    return jnp.minimum((dusty + floor * slab(column)) / (light + floor), 1.0)
+    taken = (absorbed + floor * (1 - slab(column))) / (light + floor)
+    return jnp.clip(1 - taken, 1e-6, 1.0)  # round-off, where all but all is absorbed
 
 
 def observe(structure: Structure, curve: Array) -> tuple[Array, Array, Array]:
