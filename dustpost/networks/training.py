@@ -25,10 +25,12 @@ import numpy as np
 import optax
 from jax import Array
 
+from dustpost.errors import DustpostError
 from dustpost.networks import checkpoint, edm
 from dustpost.networks.unet import UNet, condition
 
 HELD_OUT = 512  # the last pairs of a set are never trained on
+STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
 LEVELS = (0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 1.0)
 
 
@@ -219,6 +221,8 @@ def load_state(path: Path, like: TrainState) -> TrainState:
     """Restore a state into the shape of another."""
     flat, _ = checkpoint.load(path)
     leaves = [jnp.asarray(flat[name]) for name in sorted(flat)]
+    if len(leaves) != len(jax.tree.leaves(like)):
+        raise DustpostError(f"{path}: the state of another network or optimiser; use a new folder.")
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
@@ -231,7 +235,7 @@ def train(network: UNet, host, transmission, out: Path, config: Config, every: i
     host, transmission : numpy arrays, (n, y, x)
         Pairs; the last `HELD_OUT` (at most a quarter) are held out.
     out : Path
-        Folder for state.safetensors, weights.safetensors and log.jsonl.
+        Folder for the state, the averaged weights and log.jsonl.
     config : Config
     every : int
         Steps between checkpoints.
@@ -246,8 +250,8 @@ def train(network: UNet, host, transmission, out: Path, config: Config, every: i
     sample = train_clean[:2048].astype(np.float32)
     moments = edm.Precondition(round(float(sample.mean()), 4), round(float(sample.std()), 4))
     state = init(network, config, host.shape[-1])
-    if (out / "state.safetensors").exists():
-        state = load_state(out / "state.safetensors", state)
+    if (out / STATE).exists():
+        state = load_state(out / STATE, state)
     losses, start = [], time.perf_counter()
     for step in range(int(state.step), config.steps):
         pairs = batch_of(train_host, train_clean, config, step)
@@ -255,13 +259,11 @@ def train(network: UNet, host, transmission, out: Path, config: Config, every: i
         losses.append(value)
         if (step + 1) % every and step + 1 < config.steps:
             continue
-        score = validate(network, moments, state.average, host[-held:][:128], transmission[-held:][:128])
-        save_state(out / "state.safetensors", state)
-        checkpoint.save(
-            out / "weights.safetensors",
-            state.average,
-            describe(network, moments, config, step + 1, len(train_host)),
-        )
+        watched = slice(len(host) - held, len(host) - held + 128)
+        score = validate(network, moments, state.average, host[watched], transmission[watched])
+        facts = describe(network, moments, config, step + 1, len(train_host))
+        checkpoint.save(out / WEIGHTS, state.average, facts)
+        save_state(out / STATE, state)
         entry = {"step": step + 1, "loss": float(np.mean(losses)), "rmse": score}
         entry["seconds_per_step"] = (time.perf_counter() - start) / len(losses)
         with (out / "log.jsonl").open("a") as log:

@@ -60,9 +60,10 @@ class Info(NamedTuple):
 def tune(target: Target, position: Position, step_size: float) -> Tuning:
     """First step sizes, and the masses that stay: the curvature at one position."""
     galaxy = target.galaxy(position)
+    step = jnp.asarray(step_size, position.slope.dtype)
     return Tuning(
-        jnp.asarray(step_size),
-        jnp.asarray(step_size),
+        step,
+        step,
         curvature.dust_precision(target, galaxy, position.slope),
         curvature.host_precision(target, position, galaxy),
     )

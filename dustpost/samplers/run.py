@@ -173,7 +173,7 @@ def _begin_adaptation(tuning):
 
 
 def _strong(tree):
-    # weakly typed arrays would have the same function compiled twice
+    # a weakly typed array is another type to jit: the same function would compile twice
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), tree)
 
 

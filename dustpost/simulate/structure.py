@@ -132,16 +132,18 @@ def draw_parameters(key: Array) -> Parameters:
     -------
     Parameters
     """
-    keys = iter(jax.random.split(key, 64))
+    # One vector of draws: 64 separate generators take seconds to compile.
+    draws = iter(jax.vmap(jax.random.uniform)(jax.random.split(key, 64)))
 
     def uniform(low, high):
-        return jax.random.uniform(next(keys), (), minval=low, maxval=high)
+        return low + (high - low) * next(draws)
 
     def log_uniform(low, high):
         return jnp.exp(uniform(jnp.log(low), jnp.log(high)))
 
     def choice(odds):
-        return jax.random.choice(next(keys), len(odds), p=jnp.asarray(odds))
+        edges = jnp.cumsum(jnp.asarray(odds))
+        return jnp.searchsorted(edges, edges[-1] * (1 - next(draws)))
 
     galaxy, dust = choice(GALAXY_ODDS), choice(DUST_ODDS)
     elliptical, irregular = galaxy == 1, galaxy == 2
