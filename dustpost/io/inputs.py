@@ -25,7 +25,7 @@ def group(paths: Sequence[Path]) -> list[list[Path]]:
         with open_fits(path) as file:
             if exposures.matches(file):
                 bands.append(path)
-            elif legacy.matches(file) or fits.matches(file):
+            elif not legacy.is_psf(file) and (legacy.matches(file) or fits.matches(file)):
                 own.append([path])
             else:
                 others.append(path)

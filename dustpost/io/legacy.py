@@ -30,6 +30,11 @@ def matches(file: FitsFile) -> bool:
     return bool(_planes(file, "image") or _planes(file, "invvar") or _planes(file, ""))
 
 
+def is_psf(file: FitsFile) -> bool:
+    """Whether a file holds the PSFs of a viewer cutout, and no images."""
+    return bool(_planes(file, "")) and not _planes(file, "image")
+
+
 def load(paths: Sequence[Path]) -> Cutout:
     """Read a viewer cutout at its native size.
 

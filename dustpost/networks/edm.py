@@ -71,8 +71,9 @@ def bound(value: Array, width: Array) -> Array:
     value, width : Array
         Of shapes that broadcast by rank.
     """
-    high = 0.5 * (value + 1 - jnp.sqrt((value - 1) ** 2 + width**2))
-    return 0.5 * (high + LOWEST + jnp.sqrt((high - LOWEST) ** 2 + width**2))
+    low = 0.5 * (value + LOWEST + jnp.sqrt((value - LOWEST) ** 2 + width**2))
+    high = 0.5 * (low + 1 - jnp.sqrt((low - 1) ** 2 + width**2))
+    return jnp.clip(high, 1e-6, 1.0)  # against round-off far out of range
 
 
 def denoise(

@@ -91,7 +91,7 @@ def init(network: UNet, config: Config, size: int = 64) -> TrainState:
     """Return the state before the first step."""
     image = jnp.zeros((1, size, size))
     key = jax.random.fold_in(jax.random.key(config.seed), 2**31 - 1)
-    params = network.init(key, image, jnp.zeros(1), image)["params"]
+    params = jax.jit(network.init)(key, image, jnp.zeros(1), image)["params"]
     return TrainState(params, params, optimiser(config).init(params), jnp.zeros((), jnp.int32))
 
 
