@@ -4,7 +4,8 @@
 
 An inclined two-armed spiral seen by something like HSC: g r i z y, 0.168
 arcsec pixels, Moffat PSFs of 0.68 arcsec in g and 0.57 in the others, white
-noise, brightest pixel at S/N 80, Milky Way dust, no redshift. Its truth is in
+noise, brightest pixel at S/N 80, Milky Way dust, no redshift. The host has one colour (the
+paper's monochromatic case), the dust is mixed with the stars in three dimensions. Its truth is in
 the extensions of DESIGN section 6; DELTA is the slope of Eq. 5 fitted to the
 light-weighted attenuations of the five bands.
 """
@@ -64,7 +65,9 @@ def make() -> Cutout:
     """Simulate the cutout and its truth."""
     clump_key, noise_key = jax.random.split(jax.random.key(SEED))
     curve = populations.milky_way(jnp.asarray(populations.WAVELENGTHS))
-    cube = suite.simulate_cube(planes.build(clump_key, parameters()), populations.spectra(), curve)
+    spectra = populations.spectra()
+    spectra = jnp.broadcast_to(spectra.mean(axis=1, keepdims=True), spectra.shape)
+    cube = suite.simulate_cube(planes.build(clump_key, parameters()), spectra, curve)
     psf = jnp.stack([suite.moffat(jnp.asarray(width / SCALE)) for width in SEEING])
     clean = FLUX * cube.clean
     data, ivar = suite.expose(noise_key, clean, psf, jnp.asarray(DEPTH), PEAK_SNR)

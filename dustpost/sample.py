@@ -2,6 +2,7 @@
 
     target   priors x likelihood of the denoised galaxy, F collapsed
     MAP      Adam on the drift (Siegel & Melchior 2024), the chains' start
+    relax    Langevin dynamics of all latents at once, from dispersed starts, unadjusted
     warm-up  HMC within Gibbs, the step sizes adapting
     draws    HMC within Gibbs, everything fixed
     prior    draws of the dust prior given the host: where the data speak
@@ -65,12 +66,15 @@ def sample(
     DustpostError
         If the weights of a prior are missing or a band cannot be used.
     """
-    start_key, spread_key, warm_key, run_key, prior_key = jax.random.split(rng_key, 5)
+    keys = jax.random.split(rng_key, 6)
+    spread_key, relax_key, start_key, warm_key, run_key, prior_key = keys
     target = build_target(cutout, settings)
     best = find_map(target, progress)
     tuning = jax.jit(gibbs.tune)(target, best.position, run.FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), tuning)
     starts = disperse(spread_key, target, best.position, settings.chains)
+    advance = progress("relaxation", settings.relax)
+    starts = run.relax(relax_key, starts, target, tuning, settings.relax, advance)
     states = run.start(jax.random.split(start_key, settings.chains), starts, target)
     plan = dict(steps=settings.leapfrog, chunk=settings.keep)
     advance = progress("warm-up", settings.warmup)
@@ -197,7 +201,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
     )
     same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
     same += ("sigma_dust", "noise_inflation", "covering_threshold", "chains", "warmup", "draws")
-    same += ("leapfrog", "keep", "prior_draws", "seed")
+    same += ("relax", "leapfrog", "keep", "prior_draws", "seed")
     versions = [f"python {platform.python_version()}"]
     return {name: getattr(settings, name) for name in same} | {
         "k": np.asarray(k).tolist(),

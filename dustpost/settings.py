@@ -58,7 +58,10 @@ class Settings:
         Average the attenuation over each filter; else its value at the effective
         wavelength.
     chains, warmup, draws : int
-        Chains, and sweeps of each before and after the step sizes are fixed.
+        Chains, and sweeps of each before and after the step sizes are fixed; rounded up to
+        a multiple of `keep`.
+    relax : int
+        Steps of unadjusted Langevin dynamics before the warm-up.
     keep : int
         Every how many sweeps the maps are kept.
     leapfrog : int
@@ -84,8 +87,9 @@ class Settings:
     covering_threshold: float = 0.05
     filter_average: bool = True
     chains: int = 4
-    warmup: int = 150
-    draws: int = 250
+    relax: int = 600
+    warmup: int = 60
+    draws: int = 200
     keep: int = 5
     leapfrog: int = 8
     prior_draws: int = 64
@@ -103,8 +107,9 @@ class Settings:
         for name in ("chains", "draws", "keep", "leapfrog", "prior_draws"):
             if getattr(self, name) < 1:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 1")
-        if self.warmup < 0:
-            raise DustpostError(f"warmup = {self.warmup} must be at least 0")
+        for name in ("relax", "warmup"):
+            if getattr(self, name) < 0:
+                raise DustpostError(f"{name} = {getattr(self, name)} must be at least 0")
         for name in ("t_host", "sigma_dust", "noise_inflation", "covering_threshold"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

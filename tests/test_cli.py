@@ -16,7 +16,7 @@ from dustpost import cli
 from dustpost.priors.host import find_hsc64
 
 DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
-SHORT = "chains = 2\nwarmup = 5\ndraws = 10\nprior_draws = 4\nleapfrog = 3\n"
+SHORT = "chains = 2\nrelax = 25\nwarmup = 5\ndraws = 10\nprior_draws = 4\nleapfrog = 3\n"
 needs_hsc64 = pytest.mark.skipif(
     find_hsc64() is None, reason="galaxygrad 0.2.1 is not installed (pip install dustpost[hsc])"
 )

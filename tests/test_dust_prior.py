@@ -72,7 +72,9 @@ def test_gradients_reach_latent_and_host(prior, host):
     """The vector-Jacobian products agree with finite differences."""
     sigma = jnp.asarray(0.1)
     latent = 0.9 + 0.1 * jax.random.normal(jax.random.key(0), (64, 64))
-    towards = jax.random.normal(jax.random.key(1), (2, 64, 64)) * jnp.stack([jnp.ones_like(host), host])
+    towards = jax.random.normal(jax.random.key(1), (2, 64, 64)) * jnp.stack(
+        [jnp.ones_like(host), host]
+    )
 
     def total(move):
         clean = prior.denoise(latent + move * towards[0], sigma, host + move * towards[1])

@@ -46,9 +46,7 @@ def test_mixed_slab_is_exact(depth):
     """Stars and dust evenly mixed: I/I_0 = (1 - e^-k tau)/(k tau), whatever the steps."""
     steps, curve = 7, jnp.array([1.0, 0.4])
     path = jnp.full((steps, 2, 2), 3.0 / steps)
-    rays = transfer.Rays(
-        jnp.ones((1, steps, 2, 2)), jnp.full((steps, 2, 2), depth / 3.0), path
-    )
+    rays = transfer.Rays(jnp.ones((1, steps, 2, 2)), jnp.full((steps, 2, 2), depth / 3.0), path)
     light, absorbed, column = transfer.integrate(rays, curve)
     expected = -np.expm1(-depth * np.asarray(curve)) / (depth * np.asarray(curve))
     np.testing.assert_allclose(column, depth, rtol=1e-5)

@@ -10,16 +10,25 @@ from dustpost.networks import checkpoint, edm
 from dustpost.networks.convolution import convolve
 from dustpost.networks.unet import UNet, condition, fold, unfold
 
-TINY = UNet(channels=(8, 8, 8), blocks=(1, 1, 1), blocks_up=(1, 1), embedding=8, heads=2)
+TINY = UNet(channels=(8, 8), blocks=(1, 1), blocks_up=(1,), embedding=8, heads=2, coarse=True)
 
 
 @pytest.fixture(scope="module")
-def weights():
-    """Weights of the tiny network, shaken so that nothing is zero."""
+def untrained():
+    """Weights of the tiny network as it starts."""
     image = jnp.zeros((1, 16, 16))
-    params = jax.jit(TINY.init)(jax.random.key(0), image, jnp.zeros(1), image)["params"]
+    return jax.jit(TINY.init)(jax.random.key(0), image, jnp.zeros(1), image)["params"]
+
+
+@pytest.fixture(scope="module")
+def weights(untrained):
+    """The same, shaken so that nothing is zero."""
     random = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: leaf + 0.1 * random.normal(size=leaf.shape).astype(np.float32), params)
+
+    def shake(leaf):
+        return leaf + 0.1 * random.normal(size=leaf.shape).astype(np.float32)
+
+    return jax.tree.map(shake, untrained)
 
 
 @jax.jit
@@ -89,14 +98,12 @@ def test_denoiser_at_no_noise_is_the_identity(weights):
     np.testing.assert_allclose(run(weights, x, jnp.full(3, 1e-5), host), x, atol=2e-4)
 
 
-def test_untrained_network_is_the_linear_denoiser():
-    image = jnp.zeros((1, 16, 16))
-    params = jax.jit(TINY.init)(jax.random.key(0), image, jnp.zeros(1), image)["params"]
-    x = jax.random.uniform(jax.random.key(0), (1, 16, 16), minval=0.3, maxval=0.9)
+def test_untrained_network_is_the_linear_denoiser(untrained):
+    x = jax.random.uniform(jax.random.key(0), (3, 16, 16), minval=0.3, maxval=0.9)
     moments = edm.Precondition()
     skip, _, _ = edm.coefficients(jnp.asarray(0.05), moments.spread)
     expected = moments.mean + skip * (x - moments.mean)
-    np.testing.assert_allclose(run(params, x, jnp.full(1, 0.05), image), expected, atol=2e-3)
+    np.testing.assert_allclose(run(untrained, x, jnp.full(3, 0.05), x), expected, atol=2e-3)
 
 
 def test_batch_is_only_a_batch(weights):
@@ -106,6 +113,15 @@ def test_batch_is_only_a_batch(weights):
     together = run(weights, x, sigma, host)
     alone = jax.vmap(lambda *a: run(weights, *(b[None] for b in a))[0])(x, sigma, host)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_double_precision_agrees(weights, float64):
+    """Single-precision weights, double-precision maps."""
+    x, host = np.random.default_rng(0).uniform(size=(2, 1, 16, 16))
+    wide = run(weights, jnp.asarray(x), jnp.full(1, 0.1), jnp.asarray(host))
+    assert wide.dtype == jnp.float64
+    narrow = run(weights, jnp.float32(x), jnp.full(1, 0.1, jnp.float32), jnp.float32(host))
+    np.testing.assert_allclose(wide, narrow, atol=1e-4)
 
 
 def test_weights_survive_the_disk(weights, tmp_path):

@@ -62,4 +62,6 @@ class Conv(nn.Module):
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        # As flax's own layers do: the wider of the input's and the weights' precision.
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
         return convolve(x, kernel) + bias[None, None, None, :]

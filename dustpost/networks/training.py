@@ -27,6 +27,7 @@ from jax import Array
 
 from dustpost.errors import DustpostError
 from dustpost.networks import checkpoint, edm
+from dustpost.networks.batches import batch_of, corrupt
 from dustpost.networks.unet import UNet, condition
 
 HELD_OUT = 512  # the last pairs of a set are never trained on
@@ -47,7 +48,9 @@ class Config(NamedTuple):
     average : float
         Decay of the exponential moving average of the weights.
     sigma_low, sigma_high : float
-        Range of noise levels.
+        Range of noise levels. The highest must drown the dust of a whole map
+        (a deficit of 0.3 in 500 pixels stands out at sigma = 1), or reverse
+        diffusion, which starts there from nothing, draws too little of it.
     host_noise : float
         Largest white noise added to the condition of every second pair, in
         units of its peak: hosts will come from a reconstruction.
@@ -63,7 +66,7 @@ class Config(NamedTuple):
     clip: float = 1.0
     average: float = 0.999
     sigma_low: float = 0.0025
-    sigma_high: float = 1.7
+    sigma_high: float = 60.0
     host_noise: float = 0.005
 
 
@@ -87,46 +90,13 @@ def optimiser(config: Config) -> optax.GradientTransformation:
     )
 
 
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def init(network: UNet, config: Config, size: int = 64) -> TrainState:
     """Return the state before the first step."""
     image = jnp.zeros((1, size, size))
     key = jax.random.fold_in(jax.random.key(config.seed), 2**31 - 1)
-    params = jax.jit(network.init)(key, image, jnp.zeros(1), image)["params"]
+    params = network.init(key, image, jnp.zeros(1), image)["params"]
     return TrainState(params, params, optimiser(config).init(params), jnp.zeros((), jnp.int32))
-
-
-def dihedral(element: Array, image: Array) -> Array:
-    """Apply one of the eight symmetries of the square, numbered by three bits."""
-    image = jnp.where(element & 1, image[::-1], image)
-    image = jnp.where(element & 2, image[:, ::-1], image)
-    return jnp.where(element & 4, image.T, image)
-
-
-def corrupt(key: Array, host: Array, transmission: Array, config: Config) -> tuple:
-    """Augment a batch and add noise.
-
-    Returns
-    -------
-    clean, noisy, condition : Array, (batch, y, x)
-    sigma : Array, (batch,)
-        Stratified over the range, so that each batch covers it.
-    """
-    batch = host.shape[0]
-    turn, level, noise, grain, size = jax.random.split(key, 5)
-    element = jax.random.randint(turn, (batch,), 0, 8)
-    host = jax.vmap(dihedral)(element, host)
-    clean = jax.vmap(dihedral)(element, transmission)
-    place = (jax.random.uniform(level) + jnp.arange(batch) / batch) % 1.0
-    span = jnp.log(config.sigma_high / config.sigma_low)
-    sigma = config.sigma_low * jnp.exp(span * place)
-    noisy = clean + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
-
-    grit = config.host_noise * 10.0 ** (-2 * jax.random.uniform(size, (batch,)))
-    # Strata are in order of sigma, so a checkerboard of pairs stays unbiased.
-    grit = jnp.where(jnp.arange(batch) % 2 == 0, grit, 0.0)
-    peak = host.max(axis=(1, 2), keepdims=True)
-    host = host + grit[:, None, None] * peak * jax.random.normal(grain, host.shape)
-    return clean, noisy, condition(host), sigma
 
 
 def loss(params, network, moments, clean, noisy, host, sigma) -> Array:
@@ -146,7 +116,8 @@ def apply(network: UNet, params: dict, x: Array, noise: Array, host: Array) -> A
 @partial(jax.jit, static_argnums=2)
 def _prepare(host, transmission, config, step):
     key = jax.random.fold_in(jax.random.key(config.seed), step)
-    batch = corrupt(key, host, transmission, config)
+    span = (config.sigma_low, config.sigma_high)
+    batch = corrupt(key, host, transmission, span, config.host_noise)
     # Interleave, so that every micro-batch covers the noise levels.
     count = config.batch // config.micro
     return [[part[first::count] for part in batch] for first in range(count)]
@@ -178,12 +149,6 @@ def train_step(network, moments, config, state: TrainState, host, transmission):
     parts = _prepare(host, transmission, config, state.step)
     totals = [_gradient(network, moments, state.params, part) for part in parts]
     return _update(config, state, totals)
-
-
-def batch_of(host: np.ndarray, transmission: np.ndarray, config: Config, step: int) -> tuple:
-    """Return the pairs of one step: a function of the seed and the step alone."""
-    chosen = np.random.default_rng((config.seed, step)).integers(0, len(host), config.batch)
-    return host[chosen].astype(np.float32), transmission[chosen].astype(np.float32)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -226,7 +191,15 @@ def load_state(path: Path, like: TrainState) -> TrainState:
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def train(network: UNet, host, transmission, out: Path, config: Config, every: int = 500):
+def train(
+    network: UNet,
+    host: np.ndarray,
+    transmission: np.ndarray,
+    out: Path,
+    config: Config,
+    every: int = 500,
+    params: dict | None = None,
+) -> TrainState:
     """Train, or go on training, and export the averaged weights as you go.
 
     Parameters
@@ -239,6 +212,8 @@ def train(network: UNet, host, transmission, out: Path, config: Config, every: i
     config : Config
     every : int
         Steps between checkpoints.
+    params : dict, optional
+        Weights to start from instead of random ones.
 
     Returns
     -------
@@ -250,11 +225,16 @@ def train(network: UNet, host, transmission, out: Path, config: Config, every: i
     sample = train_clean[:2048].astype(np.float32)
     moments = edm.Precondition(round(float(sample.mean()), 4), round(float(sample.std()), 4))
     state = init(network, config, host.shape[-1])
+    if params is not None:
+        # Layers that the older network lacks keep their start, which is zero effect.
+        known = {**checkpoint.flatten(state.params), **checkpoint.flatten(params)}
+        params = jax.tree.map(jnp.asarray, checkpoint.unflatten(known))
+        state = state._replace(params=params, average=params)
     if (out / STATE).exists():
         state = load_state(out / STATE, state)
     losses, start = [], time.perf_counter()
     for step in range(int(state.step), config.steps):
-        pairs = batch_of(train_host, train_clean, config, step)
+        pairs = batch_of(train_host, train_clean, config.batch, config.seed, step)
         state, value = train_step(network, moments, config, state, *pairs)
         losses.append(value)
         if (step + 1) % every and step + 1 < config.steps:
@@ -275,7 +255,7 @@ def train(network: UNet, host, transmission, out: Path, config: Config, every: i
 
 def describe(network: UNet, moments, config: Config, step: int, pairs: int) -> dict[str, str]:
     """Return a weight file's metadata: what `load` needs to rebuild the network."""
-    fields = ("channels", "blocks", "blocks_up", "embedding", "heads")
+    fields = ("channels", "blocks", "blocks_up", "embedding", "heads", "coarse")
     return checkpoint.describe(
         architecture="unet-1",
         network={name: getattr(network, name) for name in fields},
@@ -297,13 +277,14 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=Config().rate)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=500)
+    parser.add_argument("--start", type=Path, help="weights to start from")
     options = parser.parse_args()
     with np.load(options.pairs) as pairs:
         host, transmission = pairs["host"], pairs["transmission"]
-    config = Config(
-        steps=options.steps, batch=options.batch, rate=options.rate, seed=options.seed
-    )
-    train(UNet(), host, transmission, options.out, config, options.every)
+    names = ("steps", "batch", "rate", "seed")
+    config = Config(**{name: getattr(options, name) for name in names})
+    params = None if options.start is None else checkpoint.load(options.start)[0]
+    train(UNet(coarse=True), host, transmission, options.out, config, options.every, params)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,27 @@ def unfold(blocks: Array) -> Array:
     return image.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
 
 
+def average(image: Array, block: int) -> Array:
+    """Average over blocks; the first channel so that white noise stays of unit variance.
+
+    Parameters
+    ----------
+    image : Array, (batch, y, x, 2)
+        Scaled noisy map, host.
+    block : int
+        Side of a block, pixel.
+
+    Returns
+    -------
+    Array, (batch, y/block, x/block, 2)
+        arcsinh tames the first where there is much dust and little noise.
+    """
+    batch, height, width, _ = image.shape
+    blocks = image.reshape(batch, height // block, block, width // block, block, 2)
+    noisy, host = jnp.split(blocks.mean(axis=(2, 4)), 2, axis=-1)
+    return jnp.concatenate([jnp.arcsinh(block * noisy), host], axis=-1)
+
+
 class Film(nn.Module):
     """RMS normalisation over channels, then scale and shift by the embedding."""
 
@@ -113,6 +134,10 @@ class UNet(nn.Module):
         Width of the noise embedding.
     heads : int
         Attention heads at the coarsest level.
+    coarse : bool
+        Hand the coarsest level its inputs averaged over 8x8 pixels too. At high
+        noise all that is left of the dust is its sum over many pixels, which
+        the layers on the way down learn to form only slowly.
     """
 
     channels: tuple[int, ...] = (32, 64, 96)
@@ -120,6 +145,7 @@ class UNet(nn.Module):
     blocks_up: tuple[int, ...] = (1, 2)
     embedding: int = 96
     heads: int = 4
+    coarse: bool = False
 
     @nn.compact
     def __call__(self, x: Array, noise: Array, host: Array) -> Array:
@@ -138,7 +164,7 @@ class UNet(nn.Module):
         -------
         Array, (batch, y, x)
         """
-        frequency = 2 * jnp.pi * jnp.geomspace(0.15, 4.0, 16)
+        frequency = 2 * jnp.pi * jnp.geomspace(0.15, 4.0, 16, dtype=x.dtype)
         angle = noise[:, None] * frequency[None]
         embedding = jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
         embedding = nn.silu(nn.Dense(self.embedding)(embedding))
@@ -150,6 +176,9 @@ class UNet(nn.Module):
             if level:
                 skips.append(h)
                 h = nn.Dense(width)(fold(h))
+            if self.coarse and level == len(self.channels) - 1:
+                sums = average(jnp.stack([x, host], axis=-1), x.shape[1] // h.shape[1])
+                h = h + nn.Dense(width, kernel_init=nn.initializers.zeros, name="coarse_in")(sums)
             for _ in range(count):
                 h = Block(width)(h, embedding)
                 if level == len(self.channels) - 1:

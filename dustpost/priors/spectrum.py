@@ -92,7 +92,10 @@ class StellarFlux:
 
     def collapse(self, estimate: Array, precision: Array) -> tuple[Array, dist.Distribution]:
         """Laplace's integral in y = ln F about its mode, found by Newton's method."""
+        # where the data say little, the prior's own range keeps exp(y) from overflowing
+        reach = 4.0 * jnp.linalg.norm(self.scale_tril, axis=1)
         start = jnp.log(jnp.maximum(estimate, precision**-0.5))
+        start = jnp.clip(start, self.mean - reach, self.mean + reach)
 
         def curvature(y):
             # Fisher's: always positive definite, and exact where exp(y) = estimate

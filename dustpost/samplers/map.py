@@ -3,8 +3,12 @@
 Siegel & Melchior (2024) climb grad log L + score(S) + score(D | S) until the band fluxes
 change no more from one iteration to the next. Here the fluxes are at their best values
 all along (F collapsed), and the climb ends when none of them moved by more than
-`TOLERANCE`, relative, in any of `CHUNK` iterations. Along the grey direction the climb
-never ends by itself: stopping is part of the method.
+`TOLERANCE`, relative, in any of `CHUNK` iterations.
+
+Along the grey direction (S against D where the curve is flat) the target hardly falls, and
+Adam, whose steps do not shrink with the gradient, walks on for ever: with constant rates a
+galaxy of mean A 0.3 mag passes 1.6 mag. The rates therefore halve every `HALF_LIFE`
+iterations: early stopping, made smooth.
 """
 
 from collections.abc import Callable
@@ -20,6 +24,7 @@ from dustpost.coordinates import clean_from_image
 from dustpost.posterior import Galaxy, Position, Target
 
 CHUNK = 20
+HALF_LIFE = 50
 TOLERANCE = 2e-4
 # per latent: z spans 0 to 7, D and delta about 1
 RATES = Position(host=0.08, dust=0.01, slope=0.01)
@@ -110,7 +115,8 @@ def start(target: Target) -> Position:
 
 
 def _adam() -> optax.GradientTransformation:
-    return optax.scale_by_adam(b1=0.9, b2=0.99)
+    decay = optax.exponential_decay(1.0, HALF_LIFE, 0.5)
+    return optax.chain(optax.scale_by_adam(b1=0.9, b2=0.99), optax.scale_by_schedule(decay))
 
 
 @jax.jit

@@ -2,7 +2,8 @@
 
 One chunk is one jitted call over all chains; between chunks the host keeps the scalars of
 every sweep, one map per chunk, and the progress. Nothing is compiled again for another
-galaxy of the same shape. Warm-up adapts each chain's two step sizes by dual averaging
+galaxy of the same shape. The chains first relax by Langevin dynamics of all latents at once,
+which has no acceptance and is no part of the draws. Warm-up adapts each chain's two step sizes by dual averaging
 (Hoffman & Gelman 2014), as BlackJAX has it, and ends by fixing them.
 """
 
@@ -19,11 +20,12 @@ from jax import Array
 from dustpost import coordinates
 from dustpost.likelihood import log_likelihood
 from dustpost.posterior import Position, Target
-from dustpost.samplers import gibbs
+from dustpost.samplers import gibbs, langevin
 
 ACCEPTANCE = 0.8  # the rate that the step sizes are adapted to
 CURL_EVERY = 5  # sweeps; the curl defect costs as much as a third of a sweep
 FIRST_STEP = 0.3
+RELAX_CHUNK = 25
 
 
 class _DualAveraging(NamedTuple):
@@ -66,6 +68,52 @@ class Trace(NamedTuple):
     host: np.ndarray
     transmission: np.ndarray
     model: np.ndarray
+
+
+def relax(
+    key: Array,
+    positions: Position,
+    target: Target,
+    tuning: gibbs.Tuning,
+    steps: int,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Position:
+    """Bring the chains near the posterior by unadjusted Langevin dynamics.
+
+    Parameters
+    ----------
+    key : Array
+        Random key.
+    positions : Position
+        (chain, ...) each.
+    target : Target
+    tuning : gibbs.Tuning
+        (chain, ...) each; its masses are used.
+    steps : int
+        Rounded up to chunks of `RELAX_CHUNK`.
+    advance : callable
+        Told the number of steps done after each chunk.
+    """
+    mass = Position(tuning.precision_host, *tuning.precision_dust)
+    start_key, key = jax.random.split(key)
+    keys = jax.random.split(start_key, positions.slope.shape[0])
+    states = jax.jit(jax.vmap(langevin.init, in_axes=(0, 0, None, 0)))(
+        keys, positions, target, mass
+    )
+    for key in jax.random.split(key, -(-steps // RELAX_CHUNK)):
+        states = jax.block_until_ready(_relax_chunk(key, _strong(states), target, mass))
+        advance(RELAX_CHUNK)
+    return states.position
+
+
+@jax.jit
+def _relax_chunk(key, states, target, mass):
+    def step(states, key):
+        keys = jax.random.split(key, mass.slope.shape[0])
+        kernel = jax.vmap(langevin.kernel, in_axes=(0, 0, None, 0))
+        return kernel(keys, states, target, mass), None
+
+    return jax.lax.scan(step, states, jax.random.split(key, RELAX_CHUNK))[0]
 
 
 @jax.jit

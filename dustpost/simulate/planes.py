@@ -141,7 +141,10 @@ def build(key: Array, p: Parameters) -> Structure:
 
     # Clumps, the same fields seen through a rotation that winds them up.
     fields = jnp.stack(
-        [gaussian_field(k, PLANE, cell, p.clump_scale, p.clump_slope) for k in (star_key, dust_key)],
+        [
+            gaussian_field(k, PLANE, cell, p.clump_scale, p.clump_slope)
+            for k in (star_key, dust_key)
+        ],
         axis=-1,
     )
     swirl = p.chirality * p.clump_shear * jnp.log(radius / length + 0.3) / jnp.tan(p.pitch)

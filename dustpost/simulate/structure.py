@@ -160,7 +160,9 @@ def draw_parameters(key: Array) -> Parameters:
     old_height = jnp.where(irregular, uniform(0.25, 0.6), uniform(0.08, 0.25))
     young_height = old_height * uniform(0.25, 0.8)
     length = half_light / 1.678
-    thin = length * old_height * jnp.where(uniform(0, 1) < 0.2, uniform(0.8, 1.5), uniform(0.2, 0.8))
+    thin = (
+        length * old_height * jnp.where(uniform(0, 1) < 0.2, uniform(0.8, 1.5), uniform(0.2, 0.8))
+    )
     dust_height = jnp.where(screen, length * uniform(0.4, 1.5), thin)
     depth = jnp.where(trace, log_uniform(0.003, 0.03), log_uniform(0.03, 8.0))
 

@@ -162,7 +162,9 @@ def _spheroid(p: Parameters, radius_squared, height):
     soft = 0.5 / p.bulge_radius
     squared = (radius_squared + (height / p.bulge_flattening) ** 2) / p.bulge_radius**2
     grid = jnp.geomspace(1e-3, 20.0, 128)
-    total = jnp.trapezoid(4 * jnp.pi * grid**3 * density(jnp.sqrt(grid**2 + soft**2)), jnp.log(grid))
+    total = jnp.trapezoid(
+        4 * jnp.pi * grid**3 * density(jnp.sqrt(grid**2 + soft**2)), jnp.log(grid)
+    )
     return density(jnp.sqrt(squared + soft**2)) / (total * p.bulge_flattening * p.bulge_radius**3)
 
 
@@ -204,8 +206,6 @@ def smooth(image: Array, blur: Array) -> Array:
     taps = taps / taps.sum()
     size = image.shape[-1]
     distance = jnp.arange(size)[:, None] - jnp.arange(size)[None, :] + 4
-    matrix = jnp.where(
-        (distance >= 0) & (distance <= 8), taps[jnp.clip(distance, 0, 8)], 0.0
-    )
+    matrix = jnp.where((distance >= 0) & (distance <= 8), taps[jnp.clip(distance, 0, 8)], 0.0)
     matrix = matrix / matrix.sum(axis=1, keepdims=True)
     return jnp.einsum("ij,...jk,lk->...il", matrix, image, matrix)
