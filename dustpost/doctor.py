@@ -52,8 +52,8 @@ def canary_error() -> float:
     jitted = jax.jit(jax.value_and_grad(loss))(image)
     with jax.disable_jit():
         plain = jax.value_and_grad(loss)(image)
-    errors = [jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b)) for a, b in zip(jitted, plain)]
-    return float(max(errors))
+    pairs = zip(jitted, plain, strict=True)
+    return max(float(jnp.max(jnp.abs(a - b)) / jnp.max(jnp.abs(b))) for a, b in pairs)
 
 
 def _versions() -> list[Finding]:

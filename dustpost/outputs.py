@@ -59,9 +59,7 @@ def write_outputs(
     settings = settings_of(tree)
     columns = {name: [getattr(row, name) for row in rows] for name in Row._fields}
     write_posterior(folder / "posterior.nc", tree)
-    write_dustmap(
-        folder / "dustmap.fits", dustmap_images(tree), cutout, columns, _header(settings)
-    )
+    write_dustmap(folder / "dustmap.fits", dustmap_images(tree), cutout, columns, _header(settings))
     write_summary(folder / "summary.ecsv", rows, tree)
     write_report(folder / "report.html", tree, cutout, findings, rows)
     return rows

@@ -197,7 +197,8 @@ def _acceptances(tree: xr.DataTree) -> str:
         unit = escape(variable.attrs.get("units", ""))
         lines.append(
             f'<tr><td>{escape(name)}</td><td class="n">{_brief(values.mean())}</td>'
-            f'<td class="n">{_brief(np.median(values))}</td><td>{per_chain}</td><td>{unit}</td></tr>'
+            f'<td class="n">{_brief(np.median(values))}</td>'
+            f"<td>{per_chain}</td><td>{unit}</td></tr>"
         )
     if not lines:
         return ""

@@ -1,15 +1,14 @@
 """From a cutout to its posterior: the whole algorithm on one page.
 
-    target   priors x likelihood of the denoised galaxy, F collapsed
-    MAP      Adam on the drift (Siegel & Melchior 2024), the chains' start
-    relax    Langevin dynamics of all latents at once, from dispersed starts, unadjusted
-    warm-up  HMC within Gibbs, the step sizes adapting
-    draws    HMC within Gibbs, everything fixed
-    prior    draws of the dust prior given the host: where the data speak
+target   priors x likelihood of the denoised galaxy, F collapsed
+MAP      Adam on the drift (Siegel & Melchior 2024), the chains' start
+relax    Langevin dynamics of all latents at once, from dispersed starts, unadjusted
+warm-up  HMC within Gibbs, the step sizes adapting
+draws    HMC within Gibbs, everything fixed
+prior    draws of the dust prior given the host: where the data speak
 """
 
 import platform
-from collections.abc import Callable
 from importlib.metadata import version
 
 import jax
@@ -141,8 +140,8 @@ def prior_attenuation_sd(
     host = jnp.asarray(trace.host.mean(axis=(0, 1)))
     advance = progress("prior of the dust", settings.prior_draws)
     maps = []
-    for key in jax.random.split(key, settings.prior_draws):
-        maps.append(np.asarray(_prior_draw(key, target, host)))
+    for draw_key in jax.random.split(key, settings.prior_draws):
+        maps.append(np.asarray(_prior_draw(draw_key, target, host)))
         advance(1)
     return np.std(maps, axis=0, ddof=min(1, len(maps) - 1))
 

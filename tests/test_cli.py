@@ -55,7 +55,10 @@ def test_demo_writes_all_four_files(dustpost, results):
 
 @needs_hsc64
 def test_dustmap_follows_its_contract(results):
-    with fits.open(results / "demo" / "dustmap.fits", checksum=True) as hdus, fits.open(DEMO) as seen:
+    with (
+        fits.open(results / "demo" / "dustmap.fits", checksum=True) as hdus,
+        fits.open(DEMO) as seen,
+    ):
         names = [hdu.name for hdu in hdus]
         for name in ("A_MEAN", "A_SD", "A_Q16", "A_Q50", "A_Q84", "TRANS_MEAN", "TRANS_SD"):
             assert hdus[name].data.shape == (64, 64)

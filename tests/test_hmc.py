@@ -114,11 +114,10 @@ def unadjusted(key, state, block, step_size, precision, steps):
     """Negative control: the same trajectory, always taken."""
     end, info = hmc.kernel(key, state, block, step_size, precision, steps)
     momentum_key, jitter_key, _ = jax.random.split(key, 3)
-    step = step_size * jax.random.uniform(
-        jitter_key, minval=1 - hmc.JITTER, maxval=1 + hmc.JITTER
-    )
-    place, momentum = state.moving, jnp.sqrt(precision) * jax.random.normal(
-        momentum_key, state.moving.shape
+    step = step_size * jax.random.uniform(jitter_key, minval=1 - hmc.JITTER, maxval=1 + hmc.JITTER)
+    place, momentum = (
+        state.moving,
+        jnp.sqrt(precision) * jax.random.normal(momentum_key, state.moving.shape),
     )
     for _ in range(steps):
         momentum = momentum + 0.5 * step * block.score(place)

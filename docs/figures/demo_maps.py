@@ -1,6 +1,6 @@
 """The README's picture: the dust maps of a run of the demo, and their truth.
 
-    dustpost demo --out out && python docs/figures/demo_maps.py out/demo
+dustpost demo --out out && python docs/figures/demo_maps.py out/demo
 """
 
 import sys

@@ -45,7 +45,8 @@ def spectrum_plot(tree: xr.DataTree, cutout: Cutout) -> Figure:
         axes.set_xlabel("observed wavelength [micron]")
         reach = 0.06 * max(float(np.ptp(wavelength)), 0.1)
         axes.set_xlim(wavelength[0] - reach, wavelength[-1] + reach)
-        axes.set_xticks(wavelength, [_tick(w, cutout.bands[i]) for w, i in zip(wavelength, order)])
+        bands = [cutout.bands[i] for i in order]
+        axes.set_xticks(wavelength, list(map(_tick, wavelength, bands)))
     return figure
 
 

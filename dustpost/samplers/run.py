@@ -3,8 +3,8 @@
 One chunk is one jitted call over all chains; between chunks the host keeps the scalars of
 every sweep, one map per chunk, and the progress. Nothing is compiled again for another
 galaxy of the same shape. The chains first relax by Langevin dynamics of all latents at once,
-which has no acceptance and is no part of the draws. Warm-up adapts each chain's two step sizes by dual averaging
-(Hoffman & Gelman 2014), as BlackJAX has it, and ends by fixing them.
+which has no acceptance and is no part of the draws. Warm-up adapts each chain's two step
+sizes by dual averaging (Hoffman & Gelman 2014), as BlackJAX has it, and ends by fixing them.
 """
 
 from collections.abc import Callable
@@ -100,8 +100,8 @@ def relax(
     states = jax.jit(jax.vmap(langevin.init, in_axes=(0, 0, None, 0)))(
         keys, positions, target, mass
     )
-    for key in jax.random.split(key, -(-steps // RELAX_CHUNK)):
-        states = jax.block_until_ready(_relax_chunk(key, _strong(states), target, mass))
+    for chunk_key in jax.random.split(key, -(-steps // RELAX_CHUNK)):
+        states = jax.block_until_ready(_relax_chunk(chunk_key, _strong(states), target, mass))
         advance(RELAX_CHUNK)
     return states.position
 
@@ -149,9 +149,9 @@ def warm_up(
         Told the number of sweeps done after each chunk.
     """
     adaptation = _begin_adaptation(tuning)
-    for key in jax.random.split(key, -(-sweeps // chunk)):
+    for chunk_key in jax.random.split(key, -(-sweeps // chunk)):
         states, adaptation, _, _ = _chunk(
-            key, states, target, tuning, adaptation, True, steps, chunk
+            chunk_key, states, target, tuning, adaptation, True, steps, chunk
         )
         jax.block_until_ready(states)
         advance(chunk)
@@ -172,9 +172,9 @@ def run(
     """Sample with everything fixed; parameters as in `warm_up`."""
     adaptation = _begin_adaptation(tuning)  # carried along unused: one compilation for both
     pieces, hosts, transmissions, models = [], [], [], []
-    for key in jax.random.split(key, -(-sweeps // chunk)):
+    for chunk_key in jax.random.split(key, -(-sweeps // chunk)):
         states, _, record, model = _chunk(
-            key, states, target, tuning, adaptation, False, steps, chunk
+            chunk_key, states, target, tuning, adaptation, False, steps, chunk
         )
         pieces.append(jax.tree.map(np.asarray, record))
         hosts.append(np.asarray(states.galaxy.host))
@@ -234,9 +234,7 @@ def _scalars(state: gibbs.State, target: Target) -> Scalars:
         mean_attenuation=coordinates.mean_attenuation(host, transmission, target.k_pivot),
         covering_fraction=coordinates.covering_fraction(host, transmission, target.k_pivot),
         log_screen=coordinates.log_screen(host, transmission),
-        log_likelihood=log_likelihood(
-            target.observation, state.galaxy.templates, state.flux.value
-        ),
+        log_likelihood=log_likelihood(target.observation, state.galaxy.templates, state.flux.value),
     )
 
 
