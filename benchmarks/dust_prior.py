@@ -84,8 +84,8 @@ def compare(host, truth, draws) -> dict:
     return report
 
 
-def langevin(prior, host, steps: int = 2000) -> dict:
-    """x <- x + (e/2) score + sqrt(e) n with e = 0.3 sigma^2, from D = 0.05 everywhere."""
+def langevin(prior, host, start: float, steps: int = 2000) -> dict:
+    """x <- x + (e/2) score + sqrt(e) n with e = 0.3 sigma^2, from one D everywhere."""
     size = 0.3 * SIGMA**2
 
     @jax.jit
@@ -96,7 +96,7 @@ def langevin(prior, host, steps: int = 2000) -> dict:
             return x, jnp.stack([x.min(), x.max()])
 
         keys = jax.random.split(jax.random.key(5), steps)
-        x, track = jax.lax.scan(step, jnp.full((64, 64), 0.05), keys)
+        x, track = jax.lax.scan(step, jnp.full((64, 64), start), keys)
         return prior.denoise(x, jnp.asarray(SIGMA), light), track[steps // 4 :]
 
     clean, track = run(prior, jnp.asarray(host))
@@ -224,7 +224,9 @@ def main() -> None:
         rt_draws = draw(prior, rt_host, keys[3])
         report["radmc_draws_vs_truth"] = compare(rt_host, rt_truth, rt_draws)
         unseen["RADMC-3D spiral"] = rt_host[4]
-    report["langevin"] = {name: langevin(prior, light) for name, light in unseen.items()}
+    for start in (0.05, 0.97):
+        runs = {name: langevin(prior, light, start) for name, light in unseen.items()}
+        report[f"langevin_from_{start}"] = runs
 
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "dust_prior.json").write_text(json.dumps(report, indent=1) + "\n")
