@@ -65,6 +65,7 @@ def test_other_files_are_refused(tmp_path, content):
 
 def test_pickled_arrays_are_refused(tmp_path):
     path = tmp_path / "weights.eqx"
-    np.save(path.open("wb"), np.array([{}], dtype=object), allow_pickle=True)
+    with path.open("wb") as file:
+        np.save(file, np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DustpostError, match="weights.eqx"):
         load_equinox(path)
