@@ -45,9 +45,7 @@ def mean_attenuation(host: Array, transmission: Array, k_pivot: float) -> Array:
     return jnp.sum(host * attenuation(transmission, k_pivot))
 
 
-def covering_fraction(
-    host: Array, transmission: Array, k_pivot: float, threshold: float = 0.05
-) -> Array:
+def covering_fraction(host: Array, transmission: Array, k_pivot: float, threshold: float) -> Array:
     """Share of the host's light behind more than `threshold` mag at 0.4754 micron."""
     return jnp.sum(host * (attenuation(transmission, k_pivot) > threshold)) / jnp.sum(host)
 

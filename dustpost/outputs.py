@@ -87,7 +87,7 @@ def write_map(
         ),
         "covering_fraction": (
             coordinates.covering_fraction(
-                galaxy.host, galaxy.transmission, k_pivot, settings["covering_threshold"]
+                galaxy.host, galaxy.transmission, k_pivot, target.covering_threshold
             ),
             "",
         ),

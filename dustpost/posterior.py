@@ -113,6 +113,8 @@ class Target:
         Noise levels of the latents.
     curve, norm : str
         See `dustpost.attenuation`.
+    covering_threshold : float
+        A at 0.4754 micron, mag, above which a pixel counts as covered.
     """
 
     observation: Observation
@@ -124,6 +126,7 @@ class Target:
     sigma_dust: Array
     curve: str = flax.struct.field(pytree_node=False, default="calzetti-noll")
     norm: str = flax.struct.field(pytree_node=False, default="lambda0")
+    covering_threshold: float = flax.struct.field(pytree_node=False, default=0.05)
 
     @property
     def k_pivot(self) -> float:

@@ -104,6 +104,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         sigma_dust=jnp.asarray(settings.sigma_dust),
         curve=settings.curve,
         norm=settings.norm,
+        covering_threshold=settings.covering_threshold,
     )
 
 

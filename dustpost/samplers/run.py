@@ -232,7 +232,9 @@ def _scalars(state: gibbs.State, target: Target) -> Scalars:
         flux=state.flux.value,
         slope=state.position.slope,
         mean_attenuation=coordinates.mean_attenuation(host, transmission, target.k_pivot),
-        covering_fraction=coordinates.covering_fraction(host, transmission, target.k_pivot),
+        covering_fraction=coordinates.covering_fraction(
+            host, transmission, target.k_pivot, target.covering_threshold
+        ),
         log_screen=coordinates.log_screen(host, transmission),
         log_likelihood=log_likelihood(target.observation, state.galaxy.templates, state.flux.value),
     )
