@@ -94,13 +94,7 @@ def sample(
         draws=draws,
         seed=seed,
     )
-    place = dict(
-        center=_pair(center, "--center"),
-        pixel=_pair(pixel, "--pixel"),
-        bin=bin,
-        redshift=redshift,
-        ebv=ebv,
-    )
+    place = _place(center, pixel, bin, redshift, ebv)
     _each_galaxy(inputs, out, place, _sample_one, _settings(config, options))
 
 
@@ -132,13 +126,7 @@ def map_(
         norm=norm,
         noise_inflation=noise_inflation,
     )
-    place = dict(
-        center=_pair(center, "--center"),
-        pixel=_pair(pixel, "--pixel"),
-        bin=bin,
-        redshift=redshift,
-        ebv=ebv,
-    )
+    place = _place(center, pixel, bin, redshift, ebv)
     _each_galaxy(inputs, out, place, _map_one, _settings(config, options))
 
 
@@ -271,6 +259,17 @@ def _map_one(cutout, folder: Path, findings: list, settings) -> None:
     written = describe(target, cutout, settings, float(best.position.slope))
     write_map(folder, target, best, cutout, written)
     print(f"{best.iterations} iterations, written to {folder}")
+
+
+def _place(center: str | None, pixel: str | None, bin: int, redshift, ebv) -> dict:
+    """Arguments of `io.read.read` that say which part of a file to take, and how."""
+    return dict(
+        center=_pair(center, "--center"),
+        pixel=_pair(pixel, "--pixel"),
+        bin=bin,
+        redshift=redshift,
+        ebv=ebv,
+    )
 
 
 def _pair(text: str | None, option: str) -> tuple[float, float] | None:

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dustpost.networks.diffusion import Level
 from dustpost.observation import Observation
 from dustpost.posterior import Position, Target
 from dustpost.priors.gaussian import GaussianPrior, matern_power
@@ -81,6 +80,3 @@ def log_joint(target: Target, position: Position) -> jax.Array:
         + target.host_prior.log_density(position.host, target.sigma_host)
         + target.dust_prior.log_density(position.dust, target.sigma_dust)
     )
-
-
-__all__ = ["Level", "SHAPE", "draw_data", "draw_prior", "log_joint", "target"]
