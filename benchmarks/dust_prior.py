@@ -1,6 +1,6 @@
 """Claim: the shipped dust prior denoises, draws dust maps like its world's, and is stable.
 
-    python benchmarks/dust_prior.py --out docs/figures [--data ../shared/data]
+    python benchmarks/dust_prior.py --out docs/figures [--data ../shared/data] [--weights W]
 
 measures, on galaxies that were never trained on, the denoising error against
 noise level (own simulator and, where found, RADMC-3D views), a two-sample
@@ -17,29 +17,30 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from astropy.io import fits
+from radmc import radmc_views, summaries
 from scipy.stats import ks_2samp
 
-from dustpost.networks.training import LEVELS, validate
+from dustpost.networks.dust import LEVELS, denoise_all
 from dustpost.priors.dust import load_dust_prior
 from dustpost.simulate.suite import draw_pairs
 
 SEED = 1_000_003  # not the training set's
-SIGMA = 0.05
+SPREADS = 0.6  # the noise level of draws, in spreads of the coordinate: 0.05 in transmission
 
 
-def radmc_views(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read hosts and transmissions of the RADMC-3D views."""
-    views = [fits.open(path) for path in sorted((folder / "rt").glob("*.fits"))]
-    hosts = np.array([view["TRUE_HOST"].data for view in views], np.float32)
-    return hosts, np.array([view["TRUE_TRANS"].data for view in views], np.float32)
+def sigma_of(prior) -> float:
+    """Noise level at which draws stop."""
+    return float(f"{SPREADS * prior.denoiser.moments.spread:.2g}")
 
 
-def summaries(host, transmission) -> tuple[np.ndarray, np.ndarray]:
-    """Light-weighted mean attenuation (mag) and covering fraction (above 0.05 mag)."""
-    depth = -2.5 * np.log10(np.clip(transmission, 1e-6, 1.0))
-    weight = host / host.sum(axis=(1, 2), keepdims=True)
-    return (weight * depth).sum(axis=(1, 2)), (weight * (depth > 0.05)).sum(axis=(1, 2))
+def rms_errors(prior, host, transmission) -> dict[str, float]:
+    """Return the rms error of D over all pixels, by noise level in the coordinate."""
+    report = {}
+    for level in LEVELS:
+        sigma = float(f"{level * prior.denoiser.moments.spread:.3g}")
+        found = denoise_all(prior.denoiser, prior.parameters, host, transmission, sigma)
+        report[str(sigma)] = float(np.sqrt(np.mean((found - transmission) ** 2)))
+    return report
 
 
 def draw(prior, host, key) -> np.ndarray:
@@ -48,21 +49,22 @@ def draw(prior, host, key) -> np.ndarray:
     @jax.jit
     def one(prior, inputs):
         number, light = inputs
-        x = prior.sample(number, jnp.asarray(SIGMA), light)
-        return prior.denoise(x, jnp.asarray(SIGMA), light)
+        sigma = jnp.asarray(sigma_of(prior))
+        return prior.transmission(prior.denoise(prior.sample(number, sigma, light), sigma, light))
 
     keys = jax.random.split(key, len(host))
     return np.stack([one(prior, (k, jnp.asarray(h))) for k, h in zip(keys, host, strict=True)])
 
 
 def denoised(prior, host, transmission, key) -> np.ndarray:
-    """Truths as the denoised target sees them: D0(D + sigma e)."""
+    """Truths as the denoised target sees them: D0(v(D) + sigma e)."""
 
     @jax.jit
     def one(prior, inputs):
         number, light, clean = inputs
-        x = clean + SIGMA * jax.random.normal(number, clean.shape)
-        return prior.denoise(x, jnp.asarray(SIGMA), light)
+        sigma = jnp.asarray(sigma_of(prior))
+        x = prior.latent(clean) + sigma * jax.random.normal(number, clean.shape)
+        return prior.transmission(prior.denoise(x, sigma, light))
 
     keys = jax.random.split(key, len(host))
     both = zip(keys, jnp.asarray(host), jnp.asarray(transmission), strict=True)
@@ -86,18 +88,19 @@ def compare(host, truth, draws) -> dict:
 
 def langevin(prior, host, start: float, steps: int = 2000) -> dict:
     """x <- x + (e/2) score + sqrt(e) n with e = 0.3 sigma^2, from one D everywhere."""
-    size = 0.3 * SIGMA**2
+    sigma = jnp.asarray(sigma_of(prior))
+    size = 0.3 * sigma**2
 
     @jax.jit
     def run(prior, light):
         def step(x, key):
-            x = x + 0.5 * size * prior.score(x, jnp.asarray(SIGMA), light)
+            x = x + 0.5 * size * prior.score(x, sigma, light)
             x = x + jnp.sqrt(size) * jax.random.normal(key, x.shape)
             return x, jnp.stack([x.min(), x.max()])
 
         keys = jax.random.split(jax.random.key(5), steps)
-        x, track = jax.lax.scan(step, jnp.full((64, 64), start), keys)
-        return prior.denoise(x, jnp.asarray(SIGMA), light), track[steps // 4 :]
+        x, track = jax.lax.scan(step, prior.latent(jnp.full((64, 64), start)), keys)
+        return prior.transmission(prior.denoise(x, sigma, light)), track[steps // 4 :]
 
     clean, track = run(prior, jnp.asarray(host))
     depth, cover = summaries(np.asarray(host)[None].clip(0), np.asarray(clean)[None])
@@ -124,10 +127,11 @@ def strange_hosts(host: np.ndarray) -> dict[str, np.ndarray]:
 
 def cost(prior, host) -> dict:
     """Median milliseconds of a call, and of a call with its vector-Jacobian product."""
-    x, light = jnp.full((64, 64), 0.9), jnp.asarray(host)
+    x, light = prior.latent(jnp.full((64, 64), 0.9)), jnp.asarray(host)
+    sigma = jnp.asarray(sigma_of(prior))
 
     def call(prior, x):
-        return prior.denoise(x, jnp.asarray(SIGMA), light)
+        return prior.denoise(x, sigma, light)
 
     def pull(prior, x):
         value, back = jax.vjp(lambda y: call(prior, y), x)
@@ -178,9 +182,12 @@ def plot_numbers(out: Path, report: dict, host, truth, draws) -> None:
 
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.1))
     for name, curve in report["rmse"].items():
-        axes[0].loglog(LEVELS, [curve[str(level)] for level in LEVELS], "o-", label=name)
-    axes[0].loglog(LEVELS, LEVELS, "k:", lw=1)
-    axes[0].set(xlabel="noise level sigma", ylabel="rms error of D", ylim=(5e-4, 0.2))
+        axes[0].loglog([float(level) for level in curve], list(curve.values()), "o-", label=name)
+    axes[0].set(
+        xlabel=f"noise level sigma in {report['coordinate']}",
+        ylabel="rms error of D",
+        ylim=(5e-4, 0.2),
+    )
     axes[0].legend(frameon=False)
     labels = ("mean A [mag]", "covering fraction")
     both = zip(summaries(host, truth), summaries(host, draws), strict=True)
@@ -207,20 +214,17 @@ def main() -> None:
     prior = load_dust_prior(options.weights)
     keys = jax.random.split(jax.random.key(SEED), 5)
     host, truth = (np.asarray(a) for a in draw_pairs(keys[0], options.galaxies))
-
-    def errors(lights, maps):
-        return validate(prior.network, prior.moments, prior.parameters, lights, maps)
-
-    report = {"sha256": prior.sha256, "steps": prior.metadata["step"], "galaxies": len(host)}
+    report = {"coordinate": prior.coordinate, "sigma": sigma_of(prior), "sha256": prior.sha256}
+    report |= {"steps": prior.metadata["step"], "galaxies": len(host)}
     report["cost"] = cost(prior, host[0])
-    report["rmse"] = {"own simulator": errors(host[:256], truth[:256])}
+    report["rmse"] = {"own simulator": rms_errors(prior, host[:256], truth[:256])}
     draws = draw(prior, host, keys[1])
     report["draws_vs_truth"] = compare(host, truth, draws)
     report["draws_vs_denoised_truth"] = compare(host, denoised(prior, host, truth, keys[2]), draws)
     unseen = strange_hosts(host[0])
     if (Path(options.data) / "rt").is_dir():
         rt_host, rt_truth = radmc_views(Path(options.data))
-        report["rmse"]["RADMC-3D views"] = errors(rt_host, rt_truth)
+        report["rmse"]["RADMC-3D views"] = rms_errors(prior, rt_host, rt_truth)
         rt_draws = draw(prior, rt_host, keys[3])
         report["radmc_draws_vs_truth"] = compare(rt_host, rt_truth, rt_draws)
         unseen["RADMC-3D spiral"] = rt_host[4]

@@ -11,6 +11,7 @@ light-weighted attenuations of the five bands.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -18,11 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from astropy.wcs import WCS
 
-from dustpost.attenuation import attenuation_curve
+from dustpost.forward import convolve
 from dustpost.io import fits
-from dustpost.io.cutout import Cutout, Truth
-from dustpost.simulate import planes, populations, suite
+from dustpost.io.cutout import Cutout
+from dustpost.mock import cutout_of
+from dustpost.simulate import planes
+from dustpost.simulate.populations import BANDS
 from dustpost.simulate.structure import Parameters, draw_parameters
+from dustpost.simulate.telescope import expose, moffat
 
 SEED = 11
 SCALE = 0.168  # arcsec per pixel
@@ -36,7 +40,7 @@ PEAK_SNR = 80.0
 def parameters() -> Parameters:
     """Return the demo galaxy's numbers: drawn, then set where it matters."""
     wanted = {
-        "galaxy": 0, "dust": 0, "cos_inclination": 0.5, "position_angle": 0.6,
+        "galaxy": 0, "dust": 0, "grains": 0, "cos_inclination": 0.5, "position_angle": 0.6,
         "centre_y": 0.4, "centre_x": -0.7, "blur": 0.4, "half_light_radius": 10.0,
         "bulge_fraction": 0.10, "young_fraction": 0.5, "bulge_radius": 1.8, "bulge_index": 2.0,
         "bulge_flattening": 0.7, "young_length": 1.15, "old_height": 0.14, "young_height": 0.5,
@@ -51,55 +55,31 @@ def parameters() -> Parameters:
     return drawn._replace(**{name: jnp.asarray(value) for name, value in wanted.items()})
 
 
-def fit_slope(mean_attenuation: np.ndarray) -> float:
-    """Return the slope at which Eq. 5 times A(l0) is nearest to the bands' attenuations."""
-    slopes = jnp.linspace(-2.0, 2.0, 4001)
-    wavelength = jnp.asarray(populations.WAVELENGTHS)
-    k = jax.vmap(lambda slope: attenuation_curve(wavelength, slope))(slopes)
-    seen = jnp.asarray(mean_attenuation)[None]
-    amplitude = (k * seen).sum(axis=1) / (k**2).sum(axis=1)
-    return float(slopes[jnp.argmin(((seen - amplitude[:, None] * k) ** 2).sum(axis=1))])
-
-
 def make() -> Cutout:
     """Simulate the cutout and its truth."""
-    clump_key, noise_key = jax.random.split(jax.random.key(SEED))
-    curve = populations.milky_way(jnp.asarray(populations.WAVELENGTHS))
-    spectra = populations.spectra()
-    spectra = jnp.broadcast_to(spectra.mean(axis=1, keepdims=True), spectra.shape)
-    cube = suite.simulate_cube(planes.build(clump_key, parameters()), spectra, curve)
-    psf = jnp.stack([suite.moffat(jnp.asarray(width / SCALE)) for width in SEEING])
-    clean = FLUX * cube.clean
-    data, ivar = suite.expose(noise_key, clean, psf, jnp.asarray(DEPTH), PEAK_SNR)
-
-    free = np.asarray(cube.free)
-    weight = free / free.sum(axis=(1, 2), keepdims=True)
-    host = np.asarray(cube.host)
-    depth = -2.5 * np.log10(np.asarray(cube.transmission))
+    key, noise_key = jax.random.split(jax.random.key(SEED))
+    cutout = cutout_of(key, planes.build(key, parameters()), BANDS, monochromatic=True)
+    scale = FLUX / cutout.truth.flux[1]
+    psf = jnp.stack([moffat(jnp.asarray(width / SCALE)) for width in SEEING])
+    clean = scale * jnp.asarray(cutout.data)
+    depth = jnp.asarray(DEPTH)
+    best = (convolve(clean, psf).max(axis=(1, 2)) / depth).max()
+    data, ivar = expose(noise_key, clean, psf, depth * best / PEAK_SNR)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval = [150.1, 2.2]
     wcs.wcs.crpix = [32.5, 32.5]
     wcs.wcs.cdelt = [-SCALE / 3600, SCALE / 3600]
     wcs.wcs.cunit = ["deg", "deg"]
-    return Cutout(
+    return replace(
+        cutout,
         data=np.asarray(data, np.float32),
         ivar=np.asarray(ivar, np.float32),
         psf=np.asarray(psf, np.float32),
-        bands=populations.BANDS,
-        wavelength=np.asarray(populations.WAVELENGTHS),
         unit=UNIT,
         wcs=wcs,
         source=Path("demo.fits"),
-        truth=Truth(
-            host=host,
-            transmission=np.asarray(cube.transmission),
-            attenuation=np.asarray(cube.attenuation),
-            flux=FLUX * free.sum(axis=(1, 2)),
-            covering_fraction=float((host * (depth > 0.05)).sum()),
-            mean_attenuation=float((host * depth).sum()),
-            slope=fit_slope((weight * np.asarray(cube.attenuation)).sum(axis=(1, 2))),
-        ),
+        truth=cutout.truth._replace(flux=scale * cutout.truth.flux),
     )
 
 

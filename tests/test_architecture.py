@@ -18,7 +18,7 @@ LAYERS = (
     ("samplers",),
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),
-    ("settings", "progress", "outputs", "sample", "doctor"),
+    ("settings", "progress", "mock", "outputs", "sample", "pairs", "train", "doctor"),
     ("cli",),
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from dustpost.errors import DustpostError
-from dustpost.networks import checkpoint
+from dustpost.networks import checkpoint, edm
+from dustpost.networks.coordinate import COORDINATES
+from dustpost.networks.denoiser import Denoiser
+from dustpost.networks.unet import UNet
 from dustpost.priors.dust import SHIPPED, load_dust_prior
+
+TINY = UNet(channels=(8, 8), blocks=(1, 1), blocks_up=(1,), embedding=8, heads=2)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +43,7 @@ def test_file_is_the_one_of_the_card(prior):
     assert (folder / SHIPPED).stat().st_size < 10_000_000
     assert prior.metadata["coordinate"].startswith("transmission")
     assert prior.log_density is None
+    assert prior.coordinate == "transmission"
 
 
 @pytest.mark.parametrize("level", [0.003, 0.05, 0.3, 1.0])
@@ -104,16 +110,61 @@ def test_draws_are_dust_maps(prior, host):
     np.testing.assert_array_equal(latents[0], sample(prior, jax.random.key(0), host))
 
 
+@pytest.fixture(scope="module")
+def weights():
+    """Parameters of a tiny network, none of them zero."""
+    random = np.random.default_rng(1)
+    start = jax.jit(Denoiser(TINY, edm.Precondition()).init)(jax.random.key(0))
+    return jax.tree.map(lambda p: p + 0.1 * random.normal(size=p.shape).astype(np.float32), start)
+
+
+def write(path, weights, **fields):
+    """Write the tiny network's weights as training does, and read them as a prior."""
+    denoiser = Denoiser(TINY, edm.Precondition(0.1, 0.5), **fields)
+    facts = denoiser.describe() | {"sigma": [0.01, 50.0], "step": 1}
+    checkpoint.save(path, weights, checkpoint.describe(**facts))
+    return load_dust_prior(path)
+
+
+@pytest.mark.parametrize("name", COORDINATES)
+def test_every_coordinate_has_its_transmission(weights, tmp_path, name):
+    """Latent and transmission are inverse; what is denoised is a transmission, however wild."""
+    prior = write(tmp_path / "net.safetensors", weights, coordinate=name)
+    assert prior.coordinate == name and prior.sigma_range == (0.01, 50.0)
+    clear = jnp.linspace(0.01, 1.0, 256).reshape(16, 16)
+    np.testing.assert_allclose(prior.transmission(prior.latent(clear)), clear, rtol=1e-5)
+    wild = 100 * jax.random.normal(jax.random.key(0), (16, 16))
+    found = prior.transmission(denoise(prior, wild, jnp.asarray(0.3), clear))
+    assert found.min() > 0 and found.max() <= 1
+
+
+def test_energy_prior_has_the_density_of_its_score(weights, tmp_path):
+    """Score, denoiser and density are one; a score prior has no density."""
+    kind = dict(coordinate="optical_depth", parameterisation="energy")
+    prior = write(tmp_path / "net.safetensors", weights, **kind)
+    host = jax.random.uniform(jax.random.key(0), (16, 16))
+    sigma = jnp.asarray(0.3)
+    latent = prior.latent(host) + sigma * jax.random.normal(jax.random.key(1), (16, 16))
+    slope = jax.jit(jax.grad(prior.log_density))(latent, sigma, host)
+    score = (denoise(prior, latent, sigma, host) - latent) / sigma**2
+    np.testing.assert_allclose(score, slope, rtol=1e-3, atol=1e-3)
+
+
 def test_wrong_files_are_refused(prior, tmp_path):
     path = tmp_path / "other.safetensors"
     checkpoint.save(path, prior.parameters, checkpoint.describe(architecture="mixer"))
-    with pytest.raises(DustpostError, match="architecture"):
+    with pytest.raises(DustpostError, match="not the weights of a dust network .* mixer"):
         load_dust_prior(path)
     facts = dict(prior.description)
     smaller = dict(prior.parameters)
     smaller.pop("Conv_0")
     checkpoint.save(path, smaller, facts)
-    with pytest.raises(DustpostError, match="unet-1"):
+    with pytest.raises(DustpostError, match="not the weights of a dust network"):
+        load_dust_prior(path)
+    facts["coordinate"], facts["architecture"] = '"colour"', '"unet-2"'
+    facts["parameterisation"] = '"score"'
+    checkpoint.save(path, prior.parameters, facts)
+    with pytest.raises(DustpostError, match="coordinate colour"):
         load_dust_prior(path)
     with pytest.raises(DustpostError, match="no such"):
         load_dust_prior(tmp_path / "none.safetensors")

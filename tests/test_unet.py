@@ -1,42 +1,62 @@
 """The U-Net, its preconditioning and its weight files."""
 
+import json
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dustpost.errors import DustpostError
-from dustpost.networks import checkpoint, edm
+from dustpost.networks import checkpoint, edm, unet
 from dustpost.networks.convolution import convolve
+from dustpost.networks.denoiser import Denoiser, rebuild
 from dustpost.networks.unet import UNet, condition, fold, unfold
 
-TINY = UNet(channels=(8, 8), blocks=(1, 1), blocks_up=(1,), embedding=8, heads=2, coarse=True)
+TINY = UNet(channels=(8, 8), blocks=(1, 1), blocks_up=(1,), embedding=8, heads=2)
+SCORE = Denoiser(TINY, edm.Precondition())
+ENERGY = SCORE._replace(parameterisation="energy")
+BOTH = pytest.mark.parametrize("denoiser", [SCORE, ENERGY], ids=["score", "energy"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Most of the time here is XLA's, and the networks are tiny."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
 def untrained():
     """Weights of the tiny network as it starts."""
-    image = jnp.zeros((1, 16, 16))
-    return jax.jit(TINY.init)(jax.random.key(0), image, jnp.zeros(1), image)["params"]
+    return jax.jit(SCORE.init)(jax.random.key(0))
+
+
+def shake(tree):
+    """Return parameters moved so that nothing is zero."""
+    random = np.random.default_rng(1)
+
+    def move(leaf):
+        return leaf + 0.1 * random.normal(size=leaf.shape).astype(np.float32)
+
+    return jax.tree.map(move, tree)
 
 
 @pytest.fixture(scope="module")
 def weights(untrained):
-    """The same, shaken so that nothing is zero."""
-    random = np.random.default_rng(1)
-
-    def shake(leaf):
-        return leaf + 0.1 * random.normal(size=leaf.shape).astype(np.float32)
-
-    return jax.tree.map(shake, untrained)
+    """The same, shaken."""
+    return shake(untrained)
 
 
-@jax.jit
+denoise = jax.jit(Denoiser.denoise, static_argnums=0)
+energy = jax.jit(jax.value_and_grad(lambda x, *rest: ENERGY.energy(rest[0], x, *rest[1:])[0]))
+
+
 def run(params, x, sigma, host):
-    """Denoise a batch with the tiny network."""
-    return edm.denoise(
-        lambda *inputs: TINY.apply({"params": params}, *inputs), x, sigma, host, edm.Precondition()
-    )
+    """Denoise a batch with the tiny score network."""
+    return denoise(SCORE, params, x, sigma, host)
 
 
 def test_fold_and_unfold_are_inverse():
@@ -70,6 +90,26 @@ def test_convolution_gradients_are_those_of_jax():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+def test_convolution_has_second_derivatives():
+    """As an energy network needs them: a gradient of a gradient, by both arguments."""
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
+
+    def plain(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def twice(layer):
+        def slope(x, kernel):
+            return jax.grad(lambda y: jnp.sin(layer(y, kernel)).sum())(x)
+
+        return jax.grad(lambda *a: (slope(*a) ** 2).sum(), (0, 1))(x, kernel)
+
+    for one, other in zip(twice(convolve), twice(plain), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3 * jnp.abs(other).max())
+
+
 def test_preconditioning_identities():
     """Unit variance in, unit variance wanted out, and the weight is 1/c_out^2."""
     sigma, spread = jnp.geomspace(1e-3, 10.0, 9), 0.08
@@ -81,15 +121,22 @@ def test_preconditioning_identities():
     np.testing.assert_allclose(edm.loss_weight(sigma, spread) * out**2, 1.0, rtol=1e-4)
 
 
-def test_bound_stays_in_range_and_keeps_a_slope():
-    value = jnp.linspace(-50.0, 50.0, 2001)
-    held = edm.bound(value, jnp.full_like(value, 0.01))
-    assert held.min() > 0 and held.max() <= 1
-    assert jnp.all(jnp.diff(held) > -1e-5)
-    inside = jnp.linspace(0.1, 0.9, 9)
-    np.testing.assert_allclose(edm.bound(inside, jnp.full(9, 0.01)), inside, atol=1e-3)
-    slope = jax.grad(lambda v: edm.bound(v, jnp.asarray(0.01)))(1.3)
-    assert slope > 1e-4
+@pytest.mark.parametrize("ends", [(1.0, 1e-3), (0.0, 7.0)])
+def test_bound_stays_in_range_and_keeps_a_slope(ends):
+    """The first end is never left, the second by a thousandth of the range at most."""
+    first, second = ends
+    size = abs(first - second)
+    towards = jnp.sign(second - first)
+    value = first + towards * size * jnp.linspace(-50.0, 50.0, 2001)
+    held = edm.bound(value, jnp.full_like(value, 0.01 * size), first, second)
+    place = (held - first) * towards / size
+    assert place.min() >= 0 and place.max() <= 1.0011
+    assert jnp.all(jnp.diff(place) > -1e-5)
+    inside = first + towards * size * jnp.linspace(0.1, 0.9, 9)
+    held = edm.bound(inside, jnp.full(9, 0.01 * size), first, second)
+    np.testing.assert_allclose(held, inside, atol=1e-3 * size)
+    outside = first - 0.3 * towards * size
+    assert jax.grad(lambda v: edm.bound(v, jnp.asarray(0.01 * size), *ends))(outside) > 1e-4
 
 
 def test_denoiser_at_no_noise_is_the_identity(weights):
@@ -98,12 +145,100 @@ def test_denoiser_at_no_noise_is_the_identity(weights):
     np.testing.assert_allclose(run(weights, x, jnp.full(3, 1e-5), host), x, atol=2e-4)
 
 
-def test_untrained_network_is_the_linear_denoiser(untrained):
+@BOTH
+def test_untrained_network_is_the_linear_denoiser(denoiser, untrained):
     x = jax.random.uniform(jax.random.key(0), (3, 16, 16), minval=0.3, maxval=0.9)
-    moments = edm.Precondition()
+    moments = denoiser.moments
     skip, _, _ = edm.coefficients(jnp.asarray(0.05), moments.spread)
     expected = moments.mean + skip * (x - moments.mean)
-    np.testing.assert_allclose(run(untrained, x, jnp.full(3, 0.05), x), expected, atol=2e-3)
+    found = denoise(denoiser, untrained, x, jnp.full(3, 0.05), x)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.1, 2.0])
+def test_energy_falls_along_its_score(weights, sigma):
+    """The denoiser's score is minus the gradient of the energy, and by differences too."""
+    x, host = jax.random.uniform(jax.random.key(0), (2, 1, 16, 16))
+    level = jnp.full(1, sigma)
+    score = (denoise(ENERGY, weights, x, level, host) - x) / sigma**2
+    _, slope = energy(x, weights, level, host)
+    np.testing.assert_allclose(score, -slope, rtol=1e-3, atol=1e-4 * jnp.abs(slope).max())
+    step = 0.1 * sigma / jnp.sqrt((score**2).sum()) * score
+    above, below = (energy(x + s * step, weights, level, host)[0] for s in (1, -1))
+    np.testing.assert_allclose(above - below, -2 * (step * score).sum(), rtol=0.03)
+
+
+def test_energy_network_has_a_symmetric_jacobian(weights):
+    """And a score network's, for contrast, has none."""
+    x, host, v, w = jax.random.uniform(jax.random.key(0), (4, 1, 16, 16)) - 0.5
+
+    @partial(jax.jit, static_argnums=0)
+    def twist(denoiser):
+        _, back = jax.vjp(lambda y: denoiser.denoise(weights, y, jnp.full(1, 0.3), host), x)
+        one, other = (v * back(w)[0]).sum(), (w * back(v)[0]).sum()
+        return jnp.abs(one - other) / jnp.abs(one + other)
+
+    assert twist(ENERGY) < 1e-4
+    assert twist(SCORE) > 1e-2
+
+
+def test_energy_network_can_be_trained(weights):
+    """The gradient of the denoising error by the weights agrees with differences."""
+    x, host = jax.random.uniform(jax.random.key(0), (2, 2, 16, 16))
+    sigma = jnp.array([0.05, 0.5])
+    towards = shake(jax.tree.map(jnp.zeros_like, weights))
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(params):
+        return ((ENERGY.denoise(params, x, sigma, host) - 0.8) ** 2).mean()
+
+    def moved(step):
+        return loss(jax.tree.map(lambda p, t: p + step * t, weights, towards))[0]
+
+    _, slope = loss(weights)
+    analytic = sum(
+        (a * b).sum() for a, b in zip(*map(jax.tree.leaves, (slope, towards)), strict=True)
+    )
+    np.testing.assert_allclose(analytic, (moved(0.01) - moved(-0.01)) / 0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_several_maps_levels_and_outputs(side):
+    """As a joint network of host and dust needs them."""
+    network = TINY.clone(fold=side, outputs=2, noisy=2)
+    images = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+    noise = jax.random.normal(jax.random.key(1), (2, 2))
+    shapes = jax.eval_shape(network.init, jax.random.key(0), images, noise)["params"]
+    params = shake(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes))
+    apply = jax.jit(lambda i, n: network.apply({"params": params}, i, n))
+    found = apply(images, noise)
+    assert found.shape == (2, 16, 16, 2)
+    for level in range(2):
+        other = apply(images, noise.at[:, level].add(1.0))
+        assert jnp.abs(other - found).max() > 1e-3
+    assert unet.rebuild(json.loads(json.dumps(unet.describe(network)))) == network
+
+
+def test_averages_keep_white_noise_of_unit_variance():
+    images = 0.1 * jax.random.normal(jax.random.key(0), (8, 64, 64, 3))
+    sums = unet.average(images, 8, 2)
+    np.testing.assert_allclose(sums[..., :2].std(), 0.1, rtol=0.1)
+    np.testing.assert_allclose(
+        sums[..., 2], images[..., 2].reshape(8, 8, 8, 8, 8).mean((2, 4)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("widths, side", [((8, 8), 2), ((8, 8, 9), 2), ((8, 8, 8), 1), (None, 3)])
+def test_widths_that_do_not_fit_are_refused(widths, side):
+    with pytest.raises(DustpostError, match="fold"):
+        unet.unet(widths, side)
+
+
+@BOTH
+def test_description_rebuilds_the_denoiser(denoiser):
+    denoiser = denoiser._replace(coordinate="optical_depth")
+    assert rebuild(json.loads(json.dumps(denoiser.describe()))) == denoiser
 
 
 def test_batch_is_only_a_batch(weights):

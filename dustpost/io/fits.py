@@ -3,7 +3,7 @@
 Primary: cube (band, y, x), float32, BUNIT, celestial WCS if any, REDSHIFT (optional), MWEBV
 (E(B-V) of the Milky Way that was taken out already, in mag). Extensions by EXTNAME:
 
-- `IVAR` (or `VAR`), shape of the cube;
+- `IVAR` (or `VAR`), shape of the cube; absent, with NOISE = none, in ideal simulations;
 - `PSF` (band, py, px) or (py, px), optional;
 - `MASK` (y, x) or (band, y, x), optional, non-zero is bad;
 - `BANDS`, table with `name` (speclite's, e.g. hsc2017-g) and `wavelength` (micron);
@@ -79,10 +79,11 @@ def save(path: Path, cutout: Cutout) -> None:
     header["PADDING"] = (" ".join(map(str, cutout.padding)), "bottom, top, left, right")
     names = fits.Column("name", f"{max(map(len, cutout.bands))}A", array=list(cutout.bands))
     waves = fits.Column("wavelength", "D", unit="micron", array=cutout.wavelength)
-    hdus = [
-        fits.PrimaryHDU(np.asarray(cutout.data, np.float32), header),
-        fits.ImageHDU(np.asarray(cutout.ivar, np.float32), name="IVAR"),
-    ]
+    if not cutout.ivar.any():
+        header["NOISE"] = ("none", "a simulation that no survey has looked at")
+    hdus = [fits.PrimaryHDU(np.asarray(cutout.data, np.float32), header)]
+    if cutout.ivar.any():
+        hdus.append(fits.ImageHDU(np.asarray(cutout.ivar, np.float32), name="IVAR"))
     if cutout.psf.shape[-2:] != (1, 1):
         hdus.append(fits.ImageHDU(np.asarray(cutout.psf, np.float32), name="PSF"))
     hdus.append(fits.BinTableHDU.from_columns([names, waves], name="BANDS"))

@@ -1,9 +1,13 @@
-"""What one training step sees: pairs, turned and mirrored, with noise added.
+"""What one training step sees: pairs, turned and mirrored, with noise levels to add.
 
-    noisy = D + sigma e,   ln sigma stratified over its range,
+Both images of a pair go under the same one of the square's eight symmetries. Noise
+levels are stratified over a batch,
 
-both images of a pair under the same one of the square's eight symmetries.
-Everything is a function of the seed and the step's number.
+    P(sigma) uniform in ln sigma below and above a knee, `SHARE` of it below,
+
+as samplers work at the noise of the maps themselves and below, while the levels above
+only have to be there for reverse diffusion to start from nothing. Everything is a
+function of the seed and the step's number.
 """
 
 import jax
@@ -11,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dustpost.networks.unet import condition
+SHARE = 0.75  # of a batch lies below the knee ...
+KNEE = 10.0  # ... which is at this many spreads of the data
 
 
 def batch_of(host: np.ndarray, transmission: np.ndarray, batch: int, seed: int, step: int) -> tuple:
@@ -27,45 +32,56 @@ def dihedral(element: Array, image: Array) -> Array:
     return jnp.where(element & 4, image.T, image)
 
 
-def corrupt(
-    key: Array,
-    host: Array,
-    transmission: Array,
-    sigma_range: tuple[float, float],
-    host_noise: float,
-) -> tuple[Array, Array, Array, Array]:
-    """Augment a batch and add noise.
+def turn(key: Array, host: Array, transmission: Array) -> tuple[Array, Array]:
+    """Turn each pair, (batch, y, x) twice, by a random symmetry of the square."""
+    element = jax.random.randint(key, (host.shape[0],), 0, 8)
+    return jax.vmap(dihedral)(element, host), jax.vmap(dihedral)(element, transmission)
+
+
+def noise_levels(key: Array, batch: int, low: float, high: float, spread: float) -> Array:
+    """Draw noise levels, stratified and in rising order but for one jump.
 
     Parameters
     ----------
     key : Array
         A jax random key.
-    host, transmission : Array, (batch, y, x)
-    sigma_range : tuple of float
-        Lowest and highest noise level, log-uniform between them.
-    host_noise : float
-        Largest white noise added to every second host, in units of its peak.
+    batch : int
+        How many.
+    low, high : float
+        Range of the levels.
+    spread : float
+        Standard deviation of the data; the knee is at `KNEE` of it.
 
     Returns
     -------
-    clean, noisy, condition : Array, (batch, y, x)
-    sigma : Array, (batch,)
-        Stratified over the range, so that each batch covers it.
+    Array, (batch,)
     """
-    batch = host.shape[0]
-    turn, level, noise, grain, size = jax.random.split(key, 5)
-    element = jax.random.randint(turn, (batch,), 0, 8)
-    host = jax.vmap(dihedral)(element, host)
-    clean = jax.vmap(dihedral)(element, transmission)
-    place = (jax.random.uniform(level) + jnp.arange(batch) / batch) % 1.0
-    low, high = sigma_range
-    span = jnp.log(high / low)
-    sigma = low * jnp.exp(span * place)
-    noisy = clean + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
+    place = (jax.random.uniform(key) + jnp.arange(batch) / batch) % 1.0
+    knee = min(max(KNEE * spread, low), high)
+    ends = jnp.log(jnp.array([low, knee, high]))
+    # interpolation may leave the range by round-off
+    return jnp.clip(jnp.exp(jnp.interp(place, jnp.array([0.0, SHARE, 1.0]), ends)), low, high)
 
-    grit = host_noise * 10.0 ** (-2 * jax.random.uniform(size, (batch,)))
+
+def grit(key: Array, host: Array, most: float) -> Array:
+    """Add white noise to every second host: at inference hosts are reconstructed.
+
+    Parameters
+    ----------
+    key : Array
+        A jax random key.
+    host : Array, (batch, y, x)
+    most : float
+        Largest sd in units of the peak, the others log-uniform over two decades.
+
+    Returns
+    -------
+    Array, (batch, y, x)
+    """
+    grain, size = jax.random.split(key)
+    batch = host.shape[0]
+    amount = most * 10.0 ** (-2 * jax.random.uniform(size, (batch,)))
     # Strata are in order of sigma, so a checkerboard of pairs stays unbiased.
-    grit = jnp.where(jnp.arange(batch) % 2 == 0, grit, 0.0)
+    amount = jnp.where(jnp.arange(batch) % 2 == 0, amount, 0.0)
     peak = host.max(axis=(1, 2), keepdims=True)
-    host = host + grit[:, None, None] * peak * jax.random.normal(grain, host.shape)
-    return clean, noisy, condition(host), sigma
+    return host + amount[:, None, None] * peak * jax.random.normal(grain, host.shape)

@@ -71,6 +71,22 @@ def save(path: str | Path, params: dict, metadata: dict[str, str]) -> None:
     part.replace(path)
 
 
+def metadata(path: str | Path) -> dict[str, str]:
+    """Return the words that `save` was given, without reading the parameters.
+
+    Raises
+    ------
+    DustpostError
+        If the file is not a safetensors file.
+    """
+    try:
+        with safe_open(Path(path), framework="numpy") as file:
+            found = dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DustpostError(f"{path}: not a readable safetensors file ({error}).") from error
+    return {name: value for name, value in found.items() if name != "digest"}
+
+
 def load(path: str | Path, expected: str | None = None) -> tuple[dict, dict[str, str]]:
     """Read what `save` wrote.
 

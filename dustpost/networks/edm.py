@@ -1,14 +1,19 @@
 """Denoising with the preconditioning of EDM (Karras et al. 2022, Table 1).
 
-With data of mean m and standard deviation s, and y = x - m,
+With data v of mean m and standard deviation s, and y = x - m, u = c_in y,
 
-    D0(x, sigma) = bound(m + c_skip y + c_out F(c_in y, ln(sigma)/4, condition)),
+    score    D0(x, sigma) = bound(m + c_skip y + c_out F(u, ln(sigma)/4)),
+    energy   E(x, sigma) = |y|^2 / 2(sigma^2 + s^2) - (s/sigma) <u, F(u, ln(sigma)/4)>,
+             D0(x, sigma) = x - sigma^2 grad E = m + c_skip y + c_out grad_u <u, F>,
+
     c_skip = s^2/(sigma^2 + s^2),  c_out = sigma s/sqrt(sigma^2 + s^2),
     c_in = 1/sqrt(sigma^2 + s^2),  weight = 1/c_out^2,
 
-and the score of the data smoothed by sigma is (D0 - x)/sigma^2 (Tweedie).
-`bound` is a smooth clip to (0, 1]: a denoiser that stays in the data's range
-pulls every runaway back, however far it went.
+and the score of the data smoothed by sigma is (D0 - x)/sigma^2 (Tweedie). The energy
+(Salimans & Ho 2021; Du et al. 2023) is a log-density, -E + const, at the price of a
+gradient in every call; s/sigma = c_out/(sigma^2 c_in) gives both the same form.
+`bound` is a smooth clip to the data's range: a denoiser that stays there pulls every
+runaway back, however far it went. An energy has none: its gradient would cease to be one.
 """
 
 from collections.abc import Callable
@@ -18,8 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-LOWEST = 1e-3  # the smallest transmission the denoiser can return, 7.5 mag
 Denoise = Callable[[Array, Array], Array]
+Network = Callable[[Array, Array], Array]  # F(u, noise): (batch, y, x), (batch,) -> (batch, y, x)
+OVERSHOOT = 1e-3  # by how much of its range `bound` may miss the second end
 
 
 class Precondition(NamedTuple):
@@ -60,8 +66,8 @@ def loss_weight(sigma: Array, spread: float) -> Array:
     return (sigma**2 + spread**2) / (sigma * spread) ** 2
 
 
-def bound(value: Array, width: Array) -> Array:
-    """Clip smoothly to (0, 1]; the corners are hyperbolae of the given width.
+def bound(value: Array, width: Array, first: float, second: float) -> Array:
+    """Clip smoothly between two ends; the corners are hyperbolae of the given width.
 
     Unlike a sigmoid's, their slope decays as a power, so that a pixel far out
     of range can still be taught to come back.
@@ -70,32 +76,33 @@ def bound(value: Array, width: Array) -> Array:
     ----------
     value, width : Array
         Of shapes that broadcast by rank.
+    first, second : float
+        The end that is never left, and the other, either way round.
     """
-    low = 0.5 * (value + LOWEST + jnp.sqrt((value - LOWEST) ** 2 + width**2))
-    high = 0.5 * (low + 1 - jnp.sqrt((low - 1) ** 2 + width**2))
-    return jnp.clip(high, 1e-6, 1.0)  # against round-off far out of range
+    if first < second:
+        return -bound(-value, width, -first, -second)
+    low = 0.5 * (value + second + jnp.sqrt((value - second) ** 2 + width**2))
+    high = 0.5 * (low + first - jnp.sqrt((low - first) ** 2 + width**2))
+    # against round-off far out of range
+    return jnp.clip(high, second - OVERSHOOT * (first - second), first)
 
 
 def denoise(
-    network: Callable[[Array, Array, Array], Array],
-    x: Array,
-    sigma: Array,
-    condition: Array,
-    moments: Precondition,
+    network: Network, x: Array, sigma: Array, moments: Precondition, ends: tuple[float, float]
 ) -> Array:
-    """Return D0 = E[D | x, condition] for a batch.
+    """Return D0 = E[v | x] for a batch, by a network that is the denoiser.
 
     Parameters
     ----------
     network : callable
-        F(x, noise, condition), as `UNet` with its parameters.
+        F(u, noise), with its parameters and its condition.
     x : Array, (batch, y, x)
-        Noisy transmission D + sigma e.
+        Noisy map v + sigma e.
     sigma : Array, (batch,)
         Noise level of each.
-    condition : Array, (batch, y, x)
-        See `dustpost.networks.unet.condition`.
     moments : Precondition
+    ends : tuple of float
+        The data's range, first the end that is never left.
 
     Returns
     -------
@@ -104,8 +111,32 @@ def denoise(
     level = sigma[:, None, None]
     skip, out, scale = coefficients(level, moments.spread)
     centred = x - moments.mean
-    raw = skip * centred + out * network(scale * centred, jnp.log(sigma) / 4, condition)
-    return bound(moments.mean + raw, jnp.minimum(moments.softness * level, moments.softest))
+    raw = skip * centred + out * network(scale * centred, jnp.log(sigma) / 4)
+    return bound(moments.mean + raw, jnp.minimum(moments.softness * level, moments.softest), *ends)
+
+
+def energy(network: Network, x: Array, sigma: Array, moments: Precondition) -> Array:
+    """Return E, (batch,), so that p_sigma(x) is proportional to exp(-E); as `denoise`.
+
+    The factor is a function of sigma and of the condition that nobody knows.
+    """
+    centred = x - moments.mean
+    total = sigma**2 + moments.spread**2
+    inner = _product(network, centred * jax.lax.rsqrt(total)[:, None, None], jnp.log(sigma) / 4)
+    return 0.5 * (centred**2).sum(axis=(1, 2)) / total - (moments.spread / sigma) * inner
+
+
+def energy_denoise(network: Network, x: Array, sigma: Array, moments: Precondition) -> Array:
+    """Return D0 = E[v | x] for a batch, x - sigma^2 grad E; as `denoise`, without a bound."""
+    skip, out, scale = coefficients(sigma[:, None, None], moments.spread)
+    centred = x - moments.mean
+    noise = jnp.log(sigma) / 4
+    force = jax.grad(lambda u: _product(network, u, noise).sum())(scale * centred)
+    return moments.mean + skip * centred + out * force
+
+
+def _product(network: Network, scaled: Array, noise: Array) -> Array:
+    return (scaled * network(scaled, noise)).sum(axis=(1, 2))
 
 
 def ladder(high: Array, low: Array, steps: int, rho: float = 7.0) -> Array:

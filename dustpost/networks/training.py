@@ -1,23 +1,21 @@
-"""Train the denoiser on pairs of host and transmission.
+"""The training loop: AdamW on noisy batches, with averaged weights, for any task.
 
-The loss is EDM's (Karras et al. 2022, Eq. 8) with sigma log-uniform,
+    theta <- AdamW(theta, grad L(theta)),   average <- d average + (1 - d) theta,
 
-    L = E  weight(sigma) sum_p w_p (D0(D + sigma e, sigma, S) - D)_p^2,
-
-where w_p, a function of the host alone, favours pixels with light: it moves
-effort, not the optimum, which stays E[D | x, S]. Step n's batch and noise
-depend on (seed, n) only, so a run that was killed and resumed ends with the
-same bits as one that was not.
-
-    python -m dustpost.networks.training --pairs pairs.npz --out DIR --steps 10000
+with warm-up and cosine decay of the rate, clipped gradients (Karras et al. 2022,
+App. F) and the exponential moving average that is exported. What is trained is a
+`Task`: it adds the noise, and knows the loss. Step n's pairs, their orientation
+and their noise depend on (seed, n) only, so a run that was killed and resumed
+ends with the same bits as one that was not.
 """
 
-import argparse
 import json
+import math
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -25,49 +23,90 @@ import numpy as np
 import optax
 from jax import Array
 
-from dustpost.errors import DustpostError
-from dustpost.networks import checkpoint, edm
-from dustpost.networks.batches import batch_of, corrupt
-from dustpost.networks.unet import UNet, condition
+from dustpost.networks import checkpoint
+from dustpost.networks.batches import batch_of, turn
+from dustpost.networks.resume import adopt, check_resumable, load_state, save_state
 
 HELD_OUT = 512  # the last pairs of a set are never trained on
-STATE, WEIGHTS = "state.safetensors", "weights.safetensors"
-LEVELS = (0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 1.0)
+WATCHED = 128  # as many of them are looked at with every checkpoint
+MICRO = 8  # pairs at once that fit a core's cache
+STATE, WEIGHTS, LOG = "state.safetensors", "weights.safetensors", "log.jsonl"
+
+
+class Task(Protocol):
+    """What the loop trains: a frozen dataclass (or NamedTuple) of hashable fields.
+
+    jit takes it as a static argument, so it must hold no arrays. A module of tasks
+    also offers `task(host, transmission, v, parameterisation, channels=None, fold=2)
+    -> Task`, which reads what the task must know of its data (mean and spread, say)
+    off the training set, and refuses options that it does not know; see
+    `dustpost.networks.dust.task`.
+    """
+
+    def init(self, key: Array) -> dict:
+        """Return random parameters, nested dicts of arrays; traced by jit."""
+
+    def corrupt(self, key: Array, host: Array, transmission: Array) -> Any:
+        """Make a batch: add noise to pairs; traced by jit.
+
+        Parameters
+        ----------
+        key : Array
+            The step's random key.
+        host, transmission : Array, (batch, y, x)
+            float32; hosts have a peak of 1, transmissions lie in [0, 1]. Both
+            images of a pair have been turned alike by the loop.
+
+        Returns
+        -------
+        pytree of Array, (batch, ...)
+            Any structure that `loss` understands. Micro-batches take every
+            n-th entry: noise levels in rising order are spread over all of them.
+        """
+
+    def loss(self, params: dict, part: Any) -> Array:
+        """Return the mean loss, (), of a (micro-)batch that `corrupt` made; traced."""
+
+    def validate(
+        self, params: dict, host: np.ndarray, transmission: np.ndarray
+    ) -> dict[str, float]:
+        """Measure averaged weights on held-out pairs, (n, y, x) as above; not traced.
+
+        The numbers go to log.jsonl under "score".
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """Return what rebuilds the network: JSON values, among them "architecture".
+
+        The loop adds "config", "step", "pairs" and "origin" to the weight file's metadata.
+        """
 
 
 class Config(NamedTuple):
-    """What defines a training run, together with the pairs.
+    """How long and how fast; with the task and the pairs it defines a run.
 
     Attributes
     ----------
-    steps, batch, micro, seed : int
-        Optimiser steps; pairs per step; pairs at once (8 fit a core's cache).
+    steps, batch, seed : int
+        Optimiser steps; pairs per step; seed of everything random.
+    micro : int
+        Pairs at once; 0 chooses: `MICRO` on a CPU, elsewhere the whole batch.
     rate, warmup, decay, clip : float
-        Peak learning rate of AdamW, steps of linear warm-up before the cosine,
-        weight decay, and the norm at which gradients are clipped.
+        Peak learning rate of AdamW, steps of linear warm-up before the cosine that
+        ends at `steps`, weight decay, and the norm at which gradients are clipped.
     average : float
         Decay of the exponential moving average of the weights.
-    sigma_low, sigma_high : float
-        Range of noise levels. The highest must drown the dust of a whole map
-        (a deficit of 0.3 in 500 pixels stands out at sigma = 1), or reverse
-        diffusion, which starts there from nothing, draws too little of it.
-    host_noise : float
-        Largest white noise added to the condition of every second pair, in
-        units of its peak: hosts will come from a reconstruction.
     """
 
     steps: int = 10000
     batch: int = 32
-    micro: int = 8
     seed: int = 0
+    micro: int = 0
     rate: float = 1e-3
     warmup: int = 300
     decay: float = 1e-4
     clip: float = 1.0
     average: float = 0.999
-    sigma_low: float = 0.0025
-    sigma_high: float = 60.0
-    host_noise: float = 0.005
 
 
 class TrainState(NamedTuple):
@@ -90,42 +129,33 @@ def optimiser(config: Config) -> optax.GradientTransformation:
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def init(network: UNet, config: Config, size: int = 64) -> TrainState:
-    """Return the state before the first step."""
-    image = jnp.zeros((1, size, size))
-    key = jax.random.fold_in(jax.random.key(config.seed), 2**31 - 1)
-    params = network.init(key, image, jnp.zeros(1), image)["params"]
-    return TrainState(params, params, optimiser(config).init(params), jnp.zeros((), jnp.int32))
-
-
-def loss(params, network, moments, clean, noisy, host, sigma) -> Array:
-    """Return the mean loss of a batch that `corrupt` made."""
-    found = edm.denoise(partial(apply, network, params), noisy, sigma, host, moments)
-    weight = 0.2 + jnp.clip(host, 0.0, 1.5)
-    weight = weight / weight.mean(axis=(1, 2), keepdims=True)
-    error = (weight * (found - clean) ** 2).mean(axis=(1, 2))
-    return jnp.mean(edm.loss_weight(sigma, moments.spread) * error)
-
-
-def apply(network: UNet, params: dict, x: Array, noise: Array, host: Array) -> Array:
-    """Run the network with explicit parameters."""
-    return network.apply({"params": params}, x, noise, host)
-
-
-@partial(jax.jit, static_argnums=2)
-def _prepare(host, transmission, config, step):
-    key = jax.random.fold_in(jax.random.key(config.seed), step)
-    span = (config.sigma_low, config.sigma_high)
-    batch = corrupt(key, host, transmission, span, config.host_noise)
-    # Interleave, so that every micro-batch covers the noise levels.
-    count = config.batch // config.micro
-    return [[part[first::count] for part in batch] for first in range(count)]
+def settle(config: Config) -> Config:
+    """Choose the micro-batch where it is 0: a divisor of the batch."""
+    if config.micro:
+        return config
+    cpu = jax.default_backend() == "cpu"
+    return config._replace(micro=math.gcd(config.batch, MICRO) if cpu else config.batch)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _gradient(network, moments, params, part):
-    return jax.value_and_grad(loss)(params, network, moments, *part)
+def init(task: Task, config: Config) -> TrainState:
+    """Return the state before the first step."""
+    params = task.init(jax.random.fold_in(jax.random.key(config.seed), 2**31 - 1))
+    return TrainState(params, params, optimiser(config).init(params), jnp.zeros((), jnp.int32))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _prepare(task, config, host, transmission, step):
+    key = jax.random.fold_in(jax.random.key(config.seed), step)
+    orientation, noise = jax.random.split(key)
+    batch = task.corrupt(noise, *turn(orientation, host, transmission))
+    count = config.batch // config.micro
+    return [jax.tree.map(lambda leaf: leaf[first::count], batch) for first in range(count)]  # noqa: B023
+
+
+@partial(jax.jit, static_argnums=0)
+def _gradient(task, params, part):
+    return jax.value_and_grad(task.loss)(params, part)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -139,153 +169,90 @@ def _update(config, state: TrainState, totals):
     return TrainState(params, average, inner, state.step + 1), value
 
 
-def train_step(network, moments, config, state: TrainState, host, transmission):
+def train_step(
+    task: Task, config: Config, state: TrainState, host: np.ndarray, transmission: np.ndarray
+) -> tuple[TrainState, Array]:
     """Take one optimiser step; return the new state and the batch's loss.
 
     Gradients are summed over micro-batches in Python, not by lax.scan: XLA's
     CPU backend runs a convolution's gradient some 10 times slower in a loop
     (jax#12868).
     """
-    parts = _prepare(host, transmission, config, state.step)
-    totals = [_gradient(network, moments, state.params, part) for part in parts]
-    return _update(config, state, totals)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def denoise_all(network, moments, params, noisy, sigma, host) -> Array:
-    """Denoise (n, y, x) one map at a time."""
-
-    def one(inputs):
-        x, level, light = inputs
-        run = partial(apply, network, params)
-        return edm.denoise(run, x[None], level[None], light[None], moments)[0]
-
-    return jax.lax.map(one, (noisy, sigma, condition(host)))
-
-
-def validate(network, moments, params, host, transmission, seed: int = 1) -> dict[str, float]:
-    """Return the denoising RMSE over all pixels at each of `LEVELS`."""
-    clean = jnp.asarray(transmission, jnp.float32)
-    noise = jax.random.normal(jax.random.key(seed), clean.shape)
-    scores = {}
-    for level in LEVELS:
-        sigma = jnp.full(len(clean), level)
-        light = jnp.asarray(host, jnp.float32)
-        found = denoise_all(network, moments, params, clean + level * noise, sigma, light)
-        scores[str(level)] = float(jnp.sqrt(jnp.mean((found - clean) ** 2)))
-    return scores
-
-
-def save_state(path: Path, state: TrainState) -> None:
-    """Write a state that `load_state` restores bit for bit."""
-    leaves = {f"{number:04d}": leaf for number, leaf in enumerate(jax.tree.leaves(state))}
-    checkpoint.save(path, leaves, {"step": str(int(state.step))})
-
-
-def load_state(path: Path, like: TrainState) -> TrainState:
-    """Restore a state into the shape of another."""
-    flat, _ = checkpoint.load(path)
-    leaves = [jnp.asarray(flat[name]) for name in sorted(flat)]
-    if len(leaves) != len(jax.tree.leaves(like)):
-        raise DustpostError(f"{path}: the state of another network or optimiser; use a new folder.")
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+    parts = _prepare(task, config, host, transmission, state.step)
+    return _update(config, state, [_gradient(task, state.params, part) for part in parts])
 
 
 def train(
-    network: UNet,
+    task: Task,
     host: np.ndarray,
     transmission: np.ndarray,
+    origin: str,
     out: Path,
     config: Config,
     every: int = 500,
-    params: dict | None = None,
+    start: dict | None = None,
+    stage: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda done: None,
 ) -> TrainState:
     """Train, or go on training, and export the averaged weights as you go.
 
     Parameters
     ----------
-    network : UNet
+    task : Task
     host, transmission : numpy arrays, (n, y, x)
-        Pairs; the last `HELD_OUT` (at most a quarter) are held out.
+        Pairs, of any float type; hosts with a peak of 1. The last `HELD_OUT` (at
+        most a quarter) are held out.
+    origin : str
+        Where the pairs are from, for the weight file.
     out : Path
-        Folder for the state, the averaged weights and log.jsonl.
+        Folder for the state, the averaged weights and the log.
     config : Config
     every : int
         Steps between checkpoints.
-    params : dict, optional
+    start : dict, optional
         Weights to start from instead of random ones.
+    stage : callable
+        (name, total) -> advance, see `dustpost.progress`.
 
     Returns
     -------
     TrainState
+
+    Raises
+    ------
+    DustpostError
+        If `out` holds the state of another run, or `start` another network.
     """
     out.mkdir(parents=True, exist_ok=True)
+    config = settle(config)
     held = min(HELD_OUT, len(host) // 4)
-    train_host, train_clean = host[: len(host) - held], transmission[: len(host) - held]
-    sample = train_clean[:2048].astype(np.float32)
-    moments = edm.Precondition(round(float(sample.mean()), 4), round(float(sample.std()), 4))
-    state = init(network, config, host.shape[-1])
-    if params is not None:
-        # Layers that the older network lacks keep their start, which is zero effect.
-        known = {**checkpoint.flatten(state.params), **checkpoint.flatten(params)}
-        params = jax.tree.map(jnp.asarray, checkpoint.unflatten(known))
+    known = len(host) - held
+    watched = slice(known, known + WATCHED)
+    facts = task.describe() | {"config": config._asdict(), "pairs": known, "origin": origin}
+    if resumed := (out / STATE).exists():
+        check_resumable(out / STATE, facts)
+    state = init(task, config)
+    if start is not None:
+        params = adopt(state.params, start)
         state = state._replace(params=params, average=params)
-    if (out / STATE).exists():
+    if resumed:
         state = load_state(out / STATE, state)
-    losses, start = [], time.perf_counter()
+    advance = stage("training", config.steps)
+    advance(int(state.step))
+    losses, clock = [], time.perf_counter()
     for step in range(int(state.step), config.steps):
-        pairs = batch_of(train_host, train_clean, config.batch, config.seed, step)
-        state, value = train_step(network, moments, config, state, *pairs)
+        pairs = batch_of(host[:known], transmission[:known], config.batch, config.seed, step)
+        state, value = train_step(task, config, state, *pairs)
         losses.append(value)
+        advance(1)
         if (step + 1) % every and step + 1 < config.steps:
             continue
-        watched = slice(len(host) - held, len(host) - held + 128)
-        score = validate(network, moments, state.average, host[watched], transmission[watched])
-        facts = describe(network, moments, config, step + 1, len(train_host))
-        checkpoint.save(out / WEIGHTS, state.average, facts)
-        save_state(out / STATE, state)
-        entry = {"step": step + 1, "loss": float(np.mean(losses)), "rmse": score}
-        entry["seconds_per_step"] = (time.perf_counter() - start) / len(losses)
-        with (out / "log.jsonl").open("a") as log:
+        entry = {"step": step + 1, "loss": float(np.mean(losses))}
+        entry["seconds_per_step"] = (time.perf_counter() - clock) / len(losses)
+        entry["score"] = task.validate(state.average, host[watched], transmission[watched])
+        metadata = checkpoint.describe(**facts, step=step + 1)
+        checkpoint.save(out / WEIGHTS, state.average, metadata)
+        save_state(out / STATE, state, metadata)
+        with (out / LOG).open("a") as log:
             log.write(json.dumps(entry) + "\n")
-        print(json.dumps(entry), flush=True)
-        losses, start = [], time.perf_counter()
+        losses, clock = [], time.perf_counter()
     return state
-
-
-def describe(network: UNet, moments, config: Config, step: int, pairs: int) -> dict[str, str]:
-    """Return a weight file's metadata: what `load` needs to rebuild the network."""
-    fields = ("channels", "blocks", "blocks_up", "embedding", "heads", "coarse")
-    return checkpoint.describe(
-        architecture="unet-1",
-        network={name: getattr(network, name) for name in fields},
-        coordinate="transmission at 0.4754 micron",
-        precondition=moments._asdict(),
-        config=config._asdict(),
-        step=step,
-        pairs=pairs,
-    )
-
-
-def main() -> None:
-    """Command line of the training."""
-    parser = argparse.ArgumentParser(description="Train the conditional dust denoiser.")
-    parser.add_argument("--pairs", required=True, help="npz with host and transmission")
-    parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--steps", type=int, default=Config().steps)
-    parser.add_argument("--batch", type=int, default=Config().batch)
-    parser.add_argument("--rate", type=float, default=Config().rate)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=500)
-    parser.add_argument("--start", type=Path, help="weights to start from")
-    options = parser.parse_args()
-    with np.load(options.pairs) as pairs:
-        host, transmission = pairs["host"], pairs["transmission"]
-    names = ("steps", "batch", "rate", "seed")
-    config = Config(**{name: getattr(options, name) for name in names})
-    params = None if options.start is None else checkpoint.load(options.start)[0]
-    train(UNet(coarse=True), host, transmission, options.out, config, options.every, params)
-
-
-if __name__ == "__main__":
-    main()

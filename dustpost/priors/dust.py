@@ -1,15 +1,18 @@
 """Dust prior p(D | S): a conditional denoiser of transmission maps.
 
-The latent is x = D + sigma e, with D the transmission at 0.4754 micron, and the
-network returns D0 = E[D | x, S], always in (0, 1]. Tweedie's formula gives
+The latent is x = v(D) + sigma e, with D the transmission at 0.4754 micron and v the
+network's coordinate (`dustpost.networks.coordinate`), and the network returns
+v0 = E[v | x, S]. Tweedie's formula gives
 
-    grad_x log p_sigma(x | S) = (D0(x, sigma, S) - x)/sigma^2,
+    grad_x log p_sigma(x | S) = (v0(x, sigma, S) - x)/sigma^2.
 
-and nothing gives the density itself: `log_density` is None. Draws are made by
-reverse diffusion (Karras et al. 2022, Algorithm 2).
+A score network tells no more: `log_density` is None. An energy network has the density
+of x up to a factor that depends on S and sigma. Draws are made by reverse diffusion
+(Karras et al. 2022, Algorithm 2).
 """
 
 import json
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -21,75 +24,90 @@ from jax import Array
 
 from dustpost.errors import DustpostError
 from dustpost.networks import checkpoint, edm
+from dustpost.networks.denoiser import Denoiser, rebuild
 from dustpost.networks.diffusion import Level, variance_exploding
-from dustpost.networks.unet import UNet, condition
+from dustpost.networks.unet import condition
 
 SHIPPED = "dust.safetensors"
-ARCHITECTURE = "unet-1"
 STEPS = 48  # Heun steps of reverse diffusion, two network calls each
 CHURN = 20.0
-# The start holds no dust, so it must be at a level where none can be seen: a whole
-# dusty map (a deficit of 0.5 in 1000 pixels) still stands out at sigma = 5.
-SIGMA_MAX = 60.0
+# Of the first weights. The start of a draw holds no dust, so it must be at a level where
+# none can be seen: a whole dusty map (a deficit of 0.5 in 1000 pixels) still stands out
+# at sigma = 5.
+FIRST_RANGE = (0.0025, 60.0)
 
 
 @flax.struct.dataclass
 class DustPrior:
-    """Score-only prior of the latent x given a host; a pytree of its weights.
+    """Prior of the latent x given a host; a pytree of its weights.
 
     Attributes
     ----------
     parameters : pytree
         Weights of the network.
-    network : UNet
-        Its architecture.
-    moments : Precondition
-        Mean and spread of the training set.
+    denoiser : Denoiser
+        The network, its coordinate and its parameterisation.
     description : tuple of (str, str)
         The weight file's metadata, see `metadata`.
     sha256 : str
         Of the weight file; recorded in every output.
-    log_density : None
-        There is none: a sampler that needs a density must refuse.
     """
 
     parameters: Any
-    network: UNet = flax.struct.field(pytree_node=False)
-    moments: edm.Precondition = flax.struct.field(pytree_node=False)
+    denoiser: Denoiser = flax.struct.field(pytree_node=False)
     description: tuple = flax.struct.field(pytree_node=False)
     sha256: str = flax.struct.field(pytree_node=False)
-    log_density: None = flax.struct.field(pytree_node=False, default=None)
 
     @property
     def name(self) -> str:
         """Architecture of the network, recorded in every output."""
-        return ARCHITECTURE
+        return self.metadata["architecture"]
+
+    @property
+    def coordinate(self) -> str:
+        """Name of v: transmission, optical_depth or log_attenuation."""
+        return self.denoiser.coordinate
 
     @property
     def metadata(self) -> dict:
         """What the weight file says about itself: coordinate, training, steps."""
         return {name: json.loads(value) for name, value in self.description}
 
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Lowest and highest noise level that the network was trained for."""
+        low, high = self.metadata.get("sigma", FIRST_RANGE)
+        return low, high
+
     def level(self, sigma: Array) -> Level:
         """Scale (1) and noise of the latent at `sigma`."""
         return variance_exploding(sigma)
 
+    def transmission(self, clean: Array) -> Array:
+        """D in (0, 1], (y, x), of a clean latent v; v is clipped to its range first."""
+        return self.denoiser.axis.decode(clean)
+
+    def latent(self, transmission: Array) -> Array:
+        """Clean latent v, (y, x), of a transmission; the inverse of `transmission`."""
+        return self.denoiser.axis.encode(transmission)
+
     def denoise(self, latent: Array, sigma: Array, condition: Array) -> Array:
-        """Return E[D | x, S].
+        """Return E[v | x, S].
 
         Parameters
         ----------
         latent : Array, (y, x)
-            x = D + sigma e.
+            x = v + sigma e.
         sigma : Array
-            Noise level, trained from 0.0025 to 60.
+            Noise level, within `sigma_range`.
         condition : Array, (y, x)
             The host S in any normalisation; slightly negative pixels do no harm.
 
         Returns
         -------
         Array, (y, x)
-            Transmission at 0.4754 micron, in (0, 1].
+            A score network's lies in the coordinate's range; an energy network's may
+            leave it a little.
         """
         return self._denoise(latent, sigma, _condition(condition))
 
@@ -97,15 +115,24 @@ class DustPrior:
         """Gradient of log p_sigma(x | S) with respect to x, (y, x)."""
         return (self.denoise(latent, sigma, condition) - latent) / jnp.square(sigma)
 
+    @property
+    def log_density(self) -> Callable[[Array, Array, Array], Array] | None:
+        """log p_sigma(x | S) + const(sigma, S), a function of (x, sigma, S).
+
+        None for a score network: a sampler that needs a density must refuse. The
+        unknown constant depends on the host: differentiated by S this is no score of S.
+        """
+        return self._log_density if self.denoiser.parameterisation == "energy" else None
+
     def sample(self, key: Array, sigma: Array, condition: Array) -> Array:
-        """Draw x at noise level `sigma`; denoise it once more for a draw of D.
+        """Draw x at noise level `sigma`; denoise it once more for a draw of v.
 
         Parameters
         ----------
         key : Array
             A jax random key.
         sigma : Array
-            Noise level at which to stop, above 0.0025.
+            Noise level at which to stop, within `sigma_range`.
         condition : Array, (y, x)
             The host S.
 
@@ -115,18 +142,24 @@ class DustPrior:
         """
         light = _condition(condition)
         first, rest = jax.random.split(key)
-        start = self.moments.mean + SIGMA_MAX * jax.random.normal(first, light.shape, light.dtype)
-        levels = edm.ladder(SIGMA_MAX, sigma, STEPS)
+        high = self.sigma_range[1]
+        noise = jax.random.normal(first, light.shape, light.dtype)
+        levels = edm.ladder(high, sigma, STEPS)
         return edm.reverse_diffusion(
-            rest, lambda x, s: self._denoise(x, s, light), start, levels, CHURN
+            rest,
+            lambda x, s: self._denoise(x, s, light),
+            self.denoiser.moments.mean + high * noise,
+            levels,
+            CHURN,
         )
 
     def _denoise(self, latent, sigma, light):
-        def run(x, noise, host):
-            return self.network.apply({"params": self.parameters}, x, noise, host)
-
         level = jnp.asarray(sigma, latent.dtype)[None]
-        return edm.denoise(run, latent[None], level, light[None], self.moments)[0]
+        return self.denoiser.denoise(self.parameters, latent[None], level, light[None])[0]
+
+    def _log_density(self, latent, sigma, condition):
+        light, level = _condition(condition), jnp.asarray(sigma, latent.dtype)[None]
+        return -self.denoiser.energy(self.parameters, latent[None], level, light[None])[0]
 
 
 # The methods' argument has the network's name for it.
@@ -139,7 +172,7 @@ def load_dust_prior(path: str | Path | None = None) -> DustPrior:
     Parameters
     ----------
     path : path, optional
-        A .safetensors file written by `dustpost.networks.training`.
+        A .safetensors file that `dustpost train dust` wrote.
 
     Returns
     -------
@@ -161,25 +194,19 @@ def load_dust_prior(path: str | Path | None = None) -> DustPrior:
 def _build(path: Path, expected: str | None) -> DustPrior:
     params, metadata = checkpoint.load(path, expected)
     try:
-        if json.loads(metadata["architecture"]) != ARCHITECTURE:
-            raise KeyError(metadata["architecture"])
-        fields = json.loads(metadata["network"])
-        moments = edm.Precondition(**json.loads(metadata["precondition"]))
-        network = UNet(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-        image = jax.ShapeDtypeStruct((1, 64, 64), jnp.float32)
-        noise = jax.ShapeDtypeStruct((1,), jnp.float32)
-        wanted = jax.eval_shape(network.init, jax.random.key(0), image, noise, image)["params"]
+        denoiser = rebuild({name: json.loads(value) for name, value in metadata.items()})
+        wanted = jax.eval_shape(denoiser.init, jax.random.key(0))
         same = jax.tree.map(lambda a, b: a.shape == b.shape, wanted, params)
         if not all(jax.tree.leaves(same)):
             raise ValueError("shapes of the tensors")
-    except (KeyError, TypeError, ValueError) as error:
+    except (DustpostError, KeyError, TypeError, ValueError) as error:
         raise DustpostError(
-            f"{path}: not a dust network of architecture {ARCHITECTURE} ({error})."
+            f"{path}: not the weights of a dust network ({error}); "
+            "give a file that `dustpost train dust` wrote."
         ) from error
     return DustPrior(
         parameters=jax.tree.map(jnp.asarray, params),
-        network=network,
-        moments=moments,
+        denoiser=denoiser,
         description=tuple(sorted(metadata.items())),
         sha256=checkpoint.sha256(path),
     )

@@ -30,8 +30,9 @@ class Structure(NamedTuple):
     parameters : Parameters
     half_side : Array
         Half the side of the plane's grid, pixel.
-    stars : Array, (2, PLANE, PLANE)
-        Old and young light per square pixel of the plane, each of unit sum.
+    stars : Array, (3, PLANE, PLANE)
+        Inner old, outer old and young light per square pixel of the plane; the old
+        ones sum to 1 together, the young to 1.
     dust : Array, (PLANE, PLANE)
         Face-on optical depth at 0.4754 micron.
     wisps : Array, (IMAGE, IMAGE)
@@ -165,16 +166,20 @@ def build(key: Array, p: Parameters) -> Structure:
     bar = jnp.exp(-((along / (p.bar_length * length)) ** 4) - (across / (0.3 * length)) ** 2)
     old = edge * jnp.exp(-radius / length)
     old = (1 - p.bar_fraction) * old / old.sum() + p.bar_fraction * bar / bar.sum()
+    old = old / old.sum()
     young = edge * jnp.exp(-away / (p.young_length * length))
     young = young * _spiral(p, radius, angle, 0.0, p.arm_sharpness, p.arm_contrast)
     young = young * _lognormal(star_field, p.star_clumps)
 
     dust = _dust(p, radius, angle, away) * edge * _lognormal(dust_field, p.dust_clumps)
+    # The old disc grows from the inside out: its light belongs to an outer population
+    # in proportion to the radius at first, wholly so far out.
+    outer = old * radius / (radius + p.half_light_radius)
     wisps = gaussian_field(sky_key, IMAGE, jnp.ones(()), p.clump_scale, p.clump_slope)
     return Structure(
         parameters=p,
         half_side=half_side,
-        stars=jnp.stack([old / old.sum(), young / young.sum()]) / cell**2,
+        stars=jnp.stack([old - outer, outer, young / young.sum()]) / cell**2,
         dust=p.optical_depth * dust,
         wisps=_lognormal(wisps, p.dust_wisps),
     )

@@ -1,15 +1,12 @@
 """The random geometry of one galaxy: stars and dust, in three dimensions.
 
-Stars are a Sersic spheroid, deprojected by Prugniel & Simien (1997),
-
-    rho(m) = m^-p exp(-b m^(1/n)),   p = 1 - 0.6097/n + 0.05463/n^2,
-
-an old disc exp(-R/h) sech^2(z/z_old) with or without a bar, and a young disc
-with logarithmic arms and lognormal clumps. Dust has a scale length and height
-of its own (0.5-1.6 of the stars', as in the fits of Xilouris et al. 1999 and
-beyond), lanes on the inner side of the arms, rings, nuclear discs, one-sided
-lanes, thick screens, or is absent. This file draws the numbers; planes.py
-paints them on the disc's plane, transfer.py looks at them from outside.
+Stars are a Sersic spheroid, an old disc exp(-R/h) sech^2(z/z_old) with or
+without a bar, and a young disc with logarithmic arms and lognormal clumps. Dust
+has a scale length and height of its own (0.5-1.6 of the stars', as in the fits
+of Xilouris et al. 1999 and beyond), lanes on the inner side of the arms, rings,
+nuclear discs, one-sided lanes, thick screens, or is absent. This file draws the
+numbers; planes.py paints them on the disc's plane, matter.py puts them into
+three dimensions, rays.py looks at them from outside.
 
 Lengths are in pixels of the 64x64 image, optical depths at 0.4754 micron.
 """
@@ -24,7 +21,8 @@ from jax import Array
 GALAXIES = ("spiral", "elliptical", "irregular")
 GALAXY_ODDS = (0.66, 0.16, 0.18)
 DUSTS = ("disc", "ring", "nuclear", "one-sided", "truncated", "screen", "trace", "none")
-DUST_ODDS = (0.37, 0.09, 0.09, 0.08, 0.06, 0.15, 0.05, 0.11)
+GRAIN_ODDS = (0.6, 0.2, 0.2)
+DUST_ODDS = (0.43, 0.09, 0.08, 0.08, 0.07, 0.13, 0.05, 0.07)
 
 
 class Parameters(NamedTuple):
@@ -32,8 +30,8 @@ class Parameters(NamedTuple):
 
     Attributes
     ----------
-    galaxy, dust : Array, int
-        Index into `GALAXIES` and `DUSTS`.
+    galaxy, dust, grains : Array, int
+        Index into `GALAXIES`, `DUSTS` and `dustpost.simulate.grains.KINDS`.
     cos_inclination, position_angle : Array
         Cosine of the inclination (1 face-on); angle of the major axis, radian.
     centre_y, centre_x, blur : Array
@@ -72,6 +70,7 @@ class Parameters(NamedTuple):
 
     galaxy: Array
     dust: Array
+    grains: Array
     cos_inclination: Array
     position_angle: Array
     centre_y: Array
@@ -150,10 +149,13 @@ def draw_parameters(key: Array) -> Parameters:
     screen, trace, none = dust == 5, dust == 6, dust == 7
 
     half_light = log_uniform(4.0, 14.0)
-    bulge_share = jnp.where(uniform(0, 1) < 0.25, 0.0, log_uniform(0.02, 0.6))
-    bulge_share = jnp.where(elliptical, 1.0, jnp.where(irregular, 0.0, bulge_share))
+    # Spheroids of half the ellipticals sit in a disc (lenticulars).
+    lenticular = jnp.where(uniform(0, 1) < 0.5, 1.0, uniform(0.4, 0.95))
+    bulge_share = jnp.where(uniform(0, 1) < 0.15, 0.0, uniform(0.02, 0.6))
+    bulge_share = jnp.where(elliptical, lenticular, jnp.where(irregular, 0.0, bulge_share))
     young_share = jnp.where(irregular, uniform(0.4, 1.0), uniform(0.1, 0.9))
-    bulge_radius = jnp.where(elliptical, half_light, half_light * uniform(0.1, 0.45))
+    young_share = jnp.where(elliptical, 0.15 * young_share, young_share)
+    bulge_radius = half_light * jnp.where(elliptical & (bulge_share == 1), 1.0, uniform(0.1, 0.5))
     bulge_index = jnp.where(elliptical, uniform(1.5, 5.0), uniform(0.8, 4.0))
 
     # Thin dust in spirals, thicker in irregulars, and screens that enclose the stars.
@@ -164,11 +166,13 @@ def draw_parameters(key: Array) -> Parameters:
         length * old_height * jnp.where(uniform(0, 1) < 0.2, uniform(0.8, 1.5), uniform(0.2, 0.8))
     )
     dust_height = jnp.where(screen, length * uniform(0.4, 1.5), thin)
-    depth = jnp.where(trace, log_uniform(0.003, 0.03), log_uniform(0.03, 8.0))
+    depth = jnp.where(screen, log_uniform(0.1, 3.0), log_uniform(0.25, 12.0))
+    depth = jnp.where(trace, log_uniform(0.003, 0.03), depth)
 
     return Parameters(
         galaxy=galaxy,
         dust=dust,
+        grains=choice(GRAIN_ODDS),
         cos_inclination=uniform(0.0, 1.0),
         position_angle=uniform(0.0, 2 * jnp.pi),
         centre_y=uniform(-2.0, 2.0),

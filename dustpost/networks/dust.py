@@ -1,0 +1,173 @@
+"""The task of the dust network: denoise maps of dust given their host.
+
+    L = E  weight(sigma) sum_p w_p (D0(v + sigma e, sigma, S) - v)_p^2
+
+(Karras et al. 2022, Eq. 8), where w_p, a function of the host alone, favours pixels
+with light: it moves effort, not the optimum, which stays E[v | x, S].
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dustpost.errors import DustpostError
+from dustpost.networks import batches, edm
+from dustpost.networks.coordinate import coordinate
+from dustpost.networks.denoiser import PARAMETERISATIONS, Denoiser
+from dustpost.networks.unet import condition, unet
+
+LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # where validation looks, in spreads
+SIGMA_HIGH = 750.0  # in spreads: a whole map's dust must drown, see `DustTask`
+SAMPLE = 2048  # pairs that the moments are taken over
+
+
+class DustTask(NamedTuple):
+    """A `dustpost.networks.training.Task`.
+
+    Attributes
+    ----------
+    denoiser : Denoiser
+    sigma_low, sigma_high : float
+        Range of noise levels. The highest must drown the dust of a whole map (a
+        deficit of 0.3 in 500 pixels stands out at sigma = 1), or reverse diffusion,
+        which starts there from nothing, draws too little of it.
+    host_noise : float
+        Largest white noise added to the condition of every second pair, in
+        units of its peak: hosts will come from a reconstruction.
+    """
+
+    denoiser: Denoiser
+    sigma_low: float
+    sigma_high: float
+    host_noise: float = 0.005
+
+    def init(self, key: Array) -> dict:
+        """Return random parameters."""
+        return self.denoiser.init(key)
+
+    def corrupt(
+        self, key: Array, host: Array, transmission: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Return clean and noisy maps, conditions, (batch, y, x), and noise levels, (batch,)."""
+        level, noise, grain = jax.random.split(key, 3)
+        clean = self.denoiser.axis.encode(transmission)
+        sigma = batches.noise_levels(
+            level, host.shape[0], self.sigma_low, self.sigma_high, self.denoiser.moments.spread
+        )
+        noisy = clean + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
+        return clean, noisy, condition(batches.grit(grain, host, self.host_noise)), sigma
+
+    def loss(self, params: dict, part: tuple[Array, Array, Array, Array]) -> Array:
+        """Return the mean weighted square error of v."""
+        clean, noisy, light, sigma = part
+        found = self.denoiser.denoise(params, noisy, sigma, light)
+        weight = 0.2 + jnp.clip(light, 0.0, 1.5)
+        weight = weight / weight.mean(axis=(1, 2), keepdims=True)
+        error = (weight * (found - clean) ** 2).mean(axis=(1, 2))
+        return jnp.mean(edm.loss_weight(sigma, self.denoiser.moments.spread) * error)
+
+    def validate(
+        self, params: dict, host: np.ndarray, transmission: np.ndarray
+    ) -> dict[str, float]:
+        """Return the rms error of D over all pixels at each of `LEVELS` (keys: sigma)."""
+        scores = {}
+        for level in LEVELS:
+            sigma = float(f"{level * self.denoiser.moments.spread:.3g}")
+            found = denoise_all(self.denoiser, params, host, transmission, sigma)
+            truth = np.asarray(transmission, np.float32)
+            scores[str(sigma)] = float(np.sqrt(np.mean((found - truth) ** 2)))
+        return scores
+
+    def describe(self) -> dict[str, Any]:
+        """Return what rebuilds the denoiser, and the noise it was trained for."""
+        return self.denoiser.describe() | {
+            "sigma": [self.sigma_low, self.sigma_high],
+            "host_noise": self.host_noise,
+        }
+
+
+def task(
+    host: np.ndarray,
+    transmission: np.ndarray,
+    v: str = "transmission",
+    parameterisation: str = "score",
+    channels: tuple[int, ...] | None = None,
+    fold: int = 2,
+) -> DustTask:
+    """Return the task for a training set.
+
+    Parameters
+    ----------
+    host, transmission : numpy arrays, (n, y, x)
+        Pairs; the first `SAMPLE` give mean and spread of v.
+    v : str
+        Name of the coordinate.
+    parameterisation : str
+        "score" or "energy".
+    channels, fold
+        Of the network, see `dustpost.networks.unet.unet`.
+
+    Raises
+    ------
+    DustpostError
+        If a name is unknown, the widths do not fit, or the maps are all alike.
+    """
+    if parameterisation not in PARAMETERISATIONS:
+        raise DustpostError(
+            f"parameterisation {parameterisation}: choose one of {', '.join(PARAMETERISATIONS)}."
+        )
+    axis = coordinate(v)
+    clean = np.asarray(axis.encode(jnp.asarray(transmission[:SAMPLE], jnp.float32)))
+    mean, spread = (float(f"{value:.3g}") for value in (clean.mean(), clean.std()))
+    if not spread > 0:
+        raise DustpostError("the transmissions of the pairs are all alike: no dust to learn.")
+    # 0.01 for transmission, whose spread is about 0.08
+    moments = edm.Precondition(mean, spread, softest=float(f"{spread / 8:.2g}"))
+    denoiser = Denoiser(unet(channels, fold), moments, v, parameterisation)
+    return DustTask(denoiser, axis.sigma_low, float(f"{SIGMA_HIGH * spread:.3g}"))
+
+
+def denoise_all(
+    denoiser: Denoiser,
+    params: dict,
+    host: np.ndarray,
+    transmission: np.ndarray,
+    sigma: float,
+    seed: int = 1,
+) -> np.ndarray:
+    """Add noise to pairs in the denoiser's coordinate, and return the D it makes of them.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    params : dict
+    host, transmission : numpy arrays, (n, y, x)
+    sigma : float
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    numpy array, (n, y, x)
+        Transmission.
+    """
+    light, clean = (jnp.asarray(images, jnp.float32) for images in (host, transmission))
+    key = jax.random.key(seed)
+    return np.asarray(_denoise_all(denoiser, params, light, clean, jnp.float32(sigma), key))
+
+
+@partial(jax.jit, static_argnums=0)
+def _denoise_all(denoiser, params, host, transmission, sigma, key):
+    noise = jax.random.normal(key, transmission.shape)
+    noisy = denoiser.axis.encode(transmission) + sigma * noise
+
+    def one(inputs):
+        x, light = inputs
+        return denoiser.denoise(params, x[None], sigma[None], light[None])[0]
+
+    found = jax.lax.map(one, (noisy, condition(host)))
+    return denoiser.axis.decode(found)
