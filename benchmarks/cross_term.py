@@ -39,7 +39,7 @@ from dustpost.networks.unet import UNet
 SIDE = 16
 PIXELS = SIDE * SIDE
 NETWORK = dict(channels=(24, 48), blocks=(2, 2), blocks_up=(2,), embedding=32, heads=4)
-BATCH, RATE, CLIP, AVERAGE = 64, 2e-3, 1.0, 0.998
+BATCH, RATE, CLIP, AVERAGE = 32, 2e-3, 1.0, 0.998
 LOW, HIGH = 0.05, 5.0  # range of both noise levels
 LEFT_OUT = 0.25  # share of pairs whose dust the joint networks do not see
 TAUS, SIGMAS = (0.14, 0.5, 1.5), (0.1, 0.3, 1.0)
@@ -331,55 +331,11 @@ def conditional() -> Method:
     return Method(1, loss, cross, None)
 
 
-def potential() -> Method:
-    """Classify pairs and denoise the host with the gradient of the same logit."""
-
-    def logit(run, scales, noisy, levels):
-        given = prepare(scales, noisy, levels)
-        return run(given.unit, embed(levels))[..., 0].sum(axis=(1, 2)) / SIDE
-
-    def slope(run, scales, noisy, levels):
-        return jax.grad(lambda y: logit(run, scales, y, levels).sum())(noisy)
-
-    def host_of(run, scales, noisy, levels):
-        given = prepare(scales, noisy, levels)
-        unit, seen = leave_out(given.unit, levels, jnp.ones(len(levels)))
-        return given.skip[..., 0] + given.out[:, :1, None] * run(unit, embed(seen))[..., 1]
-
-    def loss(run, scales, clean, noisy, levels, key):
-        strange = clean[::-1, ..., 1]
-        strange = strange + levels[:, 1:, None] * jax.random.normal(key, strange.shape)
-        shuffled = jnp.stack([noisy[..., 0], strange], axis=-1)
-
-        def true_logit(y):
-            value = logit(run, scales, y, levels)
-            return value.sum(), value
-
-        cross, true = jax.grad(true_logit, has_aux=True)(noisy)
-        false = logit(run, scales, shuffled, levels)
-        sure = jnp.mean(jax.nn.softplus(-true) + jax.nn.softplus(false))
-        alone = host_of(run, scales, noisy, levels)
-        both = jax.lax.stop_gradient(alone) + levels[:, :1, None] ** 2 * cross[..., 0]
-        host = squares(alone, clean[..., 0], levels[:, 0], scales.spread[0])
-        more = squares(both, clean[..., 0], levels[:, 0], scales.spread[0])
-        return sure + jnp.mean(host) + SIDE * jnp.mean(more)
-
-    def cross(run, scales, noisy, levels):
-        return slope(run, scales, noisy, levels)[..., 0]
-
-    def host(run, scales, noisy, levels):
-        found = host_of(run, scales, noisy, levels)
-        return (found - noisy[..., 0]) / levels[:, :1, None] ** 2
-
-    return Method(2, loss, cross, host)
-
-
 METHODS = {
     "joint": joint_method(joint_denoise),
     "increment": increment(),
     "energy": joint_method(energy_denoise),
     "ratio": ratio(),
-    "potential": potential(),
     "conditional": conditional(),
 }
 WORLDS = {

@@ -3,6 +3,7 @@
 import numpy as np
 
 from dustpost.io.cutout import Cutout
+from dustpost.networks.coordinate import FAINT
 from dustpost.results import REFERENCE_WAVELENGTH
 
 MAG_PER_OPTICAL_DEPTH = 2.5 / np.log(10)
@@ -32,7 +33,7 @@ CROSS_TERMS = {
 }
 HOSTS = {
     "hsc64": "Score network HSC-64 of Sampson et al. (2024), trained on HSC galaxies.",
-    "sim": "This package's score network, trained on its simulated galaxies.",
+    "sim": "Score network trained on galaxies of dustpost.simulate, see dustpost/data/joint.md.",
 }
 
 
@@ -87,7 +88,9 @@ def _dust_noise(settings: dict) -> str:
     if sigma is None:
         return ""
     coordinate = str(settings.get("dust_coordinate", "transmission")).replace("_", " ")
-    mag = MAG_PER_OPTICAL_DEPTH * sigma * settings.get("k_reference", 1.0)
+    # dA/dv where there is no dust
+    slope = FAINT if coordinate == "log attenuation" else MAG_PER_OPTICAL_DEPTH
+    mag = slope * sigma * settings.get("k_reference", 1.0)
     return f"sigma = {sigma:g} in {coordinate}, {mag:.3f} mag of A where A = 0."
 
 
@@ -95,7 +98,7 @@ def _host_noise(settings: dict) -> str:
     time = settings.get("t_host")
     if time is None:
         return ""
-    if settings.get("host_prior") != "hsc64":
+    if settings.get("host_prior") not in HOSTS:
         return f"Diffusion time t = {time:g}."
     sigma = HOST_COORDINATE * np.sqrt(np.expm1(time))
     return (

@@ -42,7 +42,7 @@ Ebv = Annotated[
     str | None,
     typer.Option(help="Milky Way E(B-V) in mag to take out, or 'sfd' for the dustmaps package."),
 ]
-HostPrior = Annotated[str | None, typer.Option(help="auto, hsc64.")]
+HostPrior = Annotated[str | None, typer.Option(help="auto, hsc64, sim.")]
 HostWeights = Annotated[str | None, typer.Option(help="File of the host network's weights.")]
 DustWeights = Annotated[str | None, typer.Option(help="File of the dust network's weights.")]
 FluxPrior = Annotated[str | None, typer.Option(help="colours, flat.")]
@@ -194,8 +194,8 @@ def train(
         Path | None, typer.Option(metavar="WEIGHTS", help="Weights to start from.")
     ] = None,
     coordinate: Annotated[
-        str, typer.Option(help="transmission, optical_depth, log_attenuation.")
-    ] = "transmission",
+        str | None, typer.Option(help="transmission, optical_depth, log_attenuation.")
+    ] = None,
     parameterisation: Annotated[str, typer.Option(help="score, energy.")] = "score",
     fold: Annotated[int, typer.Option(help="Pixels folded into channels on an axis, 1 or 2.")] = 2,
     channels: Annotated[

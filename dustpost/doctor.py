@@ -18,7 +18,8 @@ from dustpost.forward import templates
 from dustpost.networks.mixer import Mixer
 from dustpost.observation import Observation
 from dustpost.priors.dust import load_dust_prior
-from dustpost.priors.host import load_host_prior
+from dustpost.priors.host import find_hsc64, load_host_prior
+from dustpost.priors.joint import load_sim_prior
 
 MISCOMPILING = ("0.10.2", "0.11.0")
 PACKAGES = ("jax", "jaxlib", "flax", "numpyro", "blackjax", "arviz", "astropy", "xarray")
@@ -77,7 +78,13 @@ def _devices() -> list[Finding]:
 
 def _weights() -> list[Finding]:
     findings = []
-    for name, load in (("host prior", load_host_prior), ("dust prior", load_dust_prior)):
+    loaders = [("host prior", load_sim_prior), ("dust prior", load_dust_prior)]
+    if find_hsc64() is None:
+        text = "galaxygrad is not installed: hosts have the prior sim, not hsc64"
+        findings.append(Finding("info", "weights", text))
+    else:
+        loaders.append(("host prior", load_host_prior))
+    for name, load in loaders:
         try:
             prior = load()
             text = f"{name} {prior.name}, sha256 {prior.sha256[:16]}"

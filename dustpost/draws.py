@@ -68,7 +68,7 @@ SETTINGS = {
     "cross_term": "cut (a cut posterior), or full",
     "sampler": "gibbs, langevin, split-gibbs",
     "sigma_dust": "noise level of the dust latent, in the coordinate named by dust_coordinate",
-    "dust_coordinate": "what sigma_dust is measured in: transmission, or optical_depth",
+    "dust_coordinate": "what sigma_dust is in: transmission, optical_depth or log_attenuation",
     "t_host": "diffusion time of the host latent",
     "host_prior": "hsc64, or sim",
     "dust_prior": "name of the dust prior",

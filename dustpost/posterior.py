@@ -1,8 +1,9 @@
 """The denoised target: where the priors and the physics meet.
 
 Latents z (host) and x (dust) live at the noise levels sigma_host and sigma_dust; the
-galaxy is what the networks denoise them to, S = S0(z) = E[S | z], D = D0(x, S). Its
-density, with the band fluxes F integrated out, is
+galaxy is what the networks denoise them to, S = S0(z), D = D0(x, S) = D(E[v | x, S]),
+with v the dust network's coordinate. Its density, with the band fluxes F integrated
+out, is
 
     p_sigma(z) p_sigma(x | S0) p(delta) int L(Y | F, S0, D0, delta) p(F) dF.
 
@@ -27,7 +28,7 @@ from dustpost.forward import templates
 from dustpost.likelihood import fit_flux
 from dustpost.networks.diffusion import score_from_denoised
 from dustpost.observation import Observation
-from dustpost.priors.prior import Prior
+from dustpost.priors.prior import Prior, TransmissionPrior
 from dustpost.priors.spectrum import FluxPrior
 
 
@@ -105,8 +106,10 @@ class Target:
     Attributes
     ----------
     observation : Observation
-    host_prior, dust_prior : Prior
-        p(z) and p(x | S).
+    host_prior : Prior
+        p(z).
+    dust_prior : TransmissionPrior
+        p(x | S).
     flux_prior : FluxPrior
     slope_prior : numpyro distribution
     sigma_host, sigma_dust : Array, ()
@@ -119,7 +122,7 @@ class Target:
 
     observation: Observation
     host_prior: Prior
-    dust_prior: Prior
+    dust_prior: TransmissionPrior
     flux_prior: FluxPrior
     slope_prior: dist.Distribution
     sigma_host: Array
@@ -146,10 +149,10 @@ class Target:
         return coordinates.host_from_clean(clean), score
 
     def transmission_of(self, latent: Array, host: Array) -> tuple[Array, Array]:
-        """D (y, x), and the score of p_sigma(x | S): one call of the network."""
+        """D = D(E[v | x, S]), (y, x), and the score of p_sigma(x | S): one call of the network."""
         clean = self.dust_prior.denoise(latent, self.sigma_dust, host)
         score = score_from_denoised(latent, clean, self.dust_prior.level(self.sigma_dust))
-        return coordinates.transmission_from_clean(clean), score
+        return self.dust_prior.transmission(clean), score
 
     def explicit(self, host: Array, transmission: Array, slope: Array) -> tuple[Array, Galaxy]:
         """Likelihood with F integrated out, in nats, and the galaxy it belongs to."""

@@ -26,7 +26,9 @@ from dustpost.likelihood import inflate_noise
 from dustpost.networks.diffusion import perturb, sigma_of
 from dustpost.posterior import Position, Target
 from dustpost.priors.dust import load_dust_prior
-from dustpost.priors.host import load_host_prior
+from dustpost.priors.host import find_hsc64, load_host_prior
+from dustpost.priors.joint import load_sim_prior
+from dustpost.priors.prior import Prior
 from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import FlatFlux, stellar_flux
 from dustpost.progress import Stage, quiet
@@ -96,7 +98,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         flux_prior = stellar_flux(cutout.wavelength / (1 + cutout.redshift), total)
     return Target(
         observation=inflate_noise(observation, settings.noise_inflation),
-        host_prior=load_host_prior(settings.host_weights or None),
+        host_prior=choose_host_prior(settings),
         dust_prior=load_dust_prior(settings.dust_weights or None),
         flux_prior=flux_prior,
         slope_prior=slope_prior(),
@@ -106,6 +108,16 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         norm=settings.norm,
         covering_threshold=settings.covering_threshold,
     )
+
+
+def choose_host_prior(settings: Settings) -> Prior:
+    """Load HSC-64 or `sim`; "auto" goes by the weight file's suffix, else takes what is there."""
+    weights = settings.host_weights or None
+    if settings.host_prior == "auto":
+        own = find_hsc64() is None if weights is None else weights.endswith(".safetensors")
+    else:
+        own = settings.host_prior == "sim"
+    return load_sim_prior(weights) if own else load_host_prior(weights)
 
 
 def find_map(target: Target, progress: Stage = quiet) -> climb.Result:
@@ -124,7 +136,8 @@ def disperse(key: Array, target: Target, best: Position, chains: int) -> Positio
     host = target.host_of(best.host)[0]
     clean_dust = target.dust_prior.denoise(best.dust, target.sigma_dust, host)
     dusty = (jnp.arange(chains) % 2 == 0)[:, None, None]
-    clean_dust = jnp.where(dusty, clean_dust, climb.START_TRANSMISSION)
+    none = target.dust_prior.latent(jnp.full_like(host, climb.START_TRANSMISSION))
+    clean_dust = jnp.where(dusty, clean_dust, none[None])
     clean_host = jnp.broadcast_to(clean_host, clean_dust.shape)
     spread = START_SPREAD * jax.random.normal(slope_key, (chains,))
     return Position(
@@ -207,7 +220,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         "k": np.asarray(k).tolist(),
         "k_reference": float(target.k_pivot),
         "sigma_host": float(target.sigma_host),
-        "dust_coordinate": "transmission",
+        "dust_coordinate": target.dust_prior.coordinate,
         "filter_average": str(settings.filter_average),
         "host_prior": target.host_prior.name,
         "host_checkpoint_sha256": target.host_prior.sha256,

@@ -11,7 +11,7 @@ from dustpost.errors import DustpostError
 
 CHOICES = {
     "sampler": ("gibbs",),
-    "host_prior": ("auto", "hsc64"),
+    "host_prior": ("auto", "hsc64", "sim"),
     "cross_term": ("cut",),
     "target": ("denoised",),
     "flux_prior": ("colours", "flat"),
@@ -20,7 +20,6 @@ CHOICES = {
 }
 PLANNED = {
     "sampler": ("langevin", "split-gibbs"),
-    "host_prior": ("sim",),
     "cross_term": ("full",),
     "target": ("smoothed",),
 }
@@ -34,8 +33,9 @@ class Settings:
     ----------
     sampler : {"gibbs"}
         HMC within Gibbs, the band fluxes collapsed.
-    host_prior : {"auto", "hsc64"}
-        "auto" takes HSC-64.
+    host_prior : {"auto", "hsc64", "sim"}
+        HSC-64, or the network trained on this package's simulator; "auto" takes HSC-64
+        where galaxygrad is installed.
     host_weights, dust_weights : str
         Weight files in place of those installed; "" for these.
     cross_term : {"cut"}
@@ -49,7 +49,8 @@ class Settings:
     t_host : float
         Diffusion time of the host's latent.
     sigma_dust : float
-        Noise of the dust's latent, in transmission.
+        Noise of the dust's latent, in the coordinate of the dust prior (transmission for
+        the one that ships).
     noise_inflation : float
         Factor on the noise sd, for correlated noise.
     covering_threshold : float

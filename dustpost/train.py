@@ -4,6 +4,7 @@
 network of hosts and dust together, see `dustpost.networks.joint`.
 """
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +24,9 @@ class Source(NamedTuple):
 
 
 class Design(NamedTuple):
-    """What is trained; see `dustpost.networks.dust.task` and `unet`."""
+    """What is trained; see `dustpost.networks.dust.task` and `unet`. None: the task's own."""
 
-    coordinate: str = "transmission"
+    coordinate: str | None = None
     parameterisation: str = "score"
     channels: tuple[int, ...] | None = None
     fold: int = 2
@@ -70,19 +71,22 @@ def train_network(
         If the pairs, the options or the start cannot be used.
     """
     make = _maker(kind)
-    weights = None if start is None else checkpoint.load(start)[0]
+    weights, facts = (None, {}) if start is None else checkpoint.load(start)
     if source.npz is not None and source.folder is not None:
         raise DustpostError("--pairs and --data both name the training set: give one of them.")
     out = prepare_output(out)
     pairs = gather(out, source, config.seed, progress)
+    named = {} if design.coordinate is None else {"v": design.coordinate}
     task = make(
         pairs.host,
         pairs.transmission,
-        design.coordinate,
-        design.parameterisation,
+        parameterisation=design.parameterisation,
         channels=design.channels,
         fold=design.fold,
+        **named,
     )
+    if start is not None:
+        task = task.after({name: json.loads(value) for name, value in facts.items()})
     training.train(task, *pairs, out, config, every, weights, progress)
     return out / training.WEIGHTS
 

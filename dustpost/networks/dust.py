@@ -45,6 +45,11 @@ class DustTask(NamedTuple):
     sigma_high: float
     host_noise: float = 0.005
 
+    def after(self, facts: dict[str, Any]) -> "DustTask":
+        """Return the task that goes on from weights with these metadata: in their moments."""
+        moments = edm.Precondition(**facts["precondition"])
+        return self._replace(denoiser=self.denoiser._replace(moments=moments))
+
     def init(self, key: Array) -> dict:
         """Return random parameters."""
         return self.denoiser.init(key)

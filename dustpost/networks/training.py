@@ -43,6 +43,16 @@ class Task(Protocol):
     `dustpost.networks.dust.task`.
     """
 
+    def after(self, facts: dict[str, Any]) -> "Task":
+        """Return the task that goes on from weights of the same kind.
+
+        Parameters
+        ----------
+        facts : dict
+            Their metadata. What they were trained with and the pairs would now give
+            otherwise, such as the moments of the data, has to be taken from there.
+        """
+
     def init(self, key: Array) -> dict:
         """Return random parameters, nested dicts of arrays; traced by jit."""
 

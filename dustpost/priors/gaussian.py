@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dustpost.coordinates import transmission_from_clean
 from dustpost.networks.diffusion import Level, score_from_denoised, variance_exploding
 
 
@@ -31,6 +32,19 @@ class GaussianPrior:
     def level(self, sigma: Array) -> Level:
         """Scale and noise of the latent at `sigma`."""
         return variance_exploding(sigma)
+
+    @property
+    def coordinate(self) -> str:
+        """As a prior of the dust, its latent is the transmission itself."""
+        return "transmission"
+
+    def transmission(self, clean: Array) -> Array:
+        """D of a clean latent, in [1e-4, 1]."""
+        return transmission_from_clean(clean)
+
+    def latent(self, transmission: Array) -> Array:
+        """Clean latent of a transmission."""
+        return transmission
 
     def denoise(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
         """Wiener filter: mean + C (C + sigma^2)^-1 (latent - mean)."""

@@ -33,3 +33,21 @@ class Prior(Protocol):
 
     def sample(self, key: Array, sigma: Array, condition: Array | None) -> Array:
         """Draw a latent at noise level sigma, (y, x)."""
+
+
+class TransmissionPrior(Prior, Protocol):
+    """A prior of the dust: its clean latent is a coordinate v(D) of the transmission.
+
+    Attributes
+    ----------
+    coordinate : str
+        Name of v, see `dustpost.networks.coordinate`; "transmission" if v = D.
+    """
+
+    coordinate: str
+
+    def transmission(self, clean: Array) -> Array:
+        """D in (0, 1], (y, x), of a clean latent."""
+
+    def latent(self, transmission: Array) -> Array:
+        """Clean latent of a transmission, (y, x)."""

@@ -1,6 +1,6 @@
 """Diagonal mass from the curvature of the likelihood, plus that of the noise.
 
-    dust   1/sigma^2 + sum_i (dm_i/dD)^2 ivar,     dm_i/dD = F_i k_i S D^{k_i - 1}
+    dust   1/sigma^2 + sum_i (dm_i/dv)^2 ivar,     dm_i/dv = F_i k_i S D^{k_i - 1} dD/dv
     host   1/sigma^2 + sum_i (dm_i/dz)^2 ivar,     dm_i/dz = F_i D^{k_i} dS/dz
     slope  1/sd^2 + sum_i |dm_i/ddelta|^2, the part along m_i taken out, as F is collapsed
 
@@ -25,7 +25,9 @@ def dust_precision(target: Target, galaxy: Galaxy, slope: Array) -> tuple[Array,
         observation.wavelength, observation.weight, slope, target.curve, target.norm
     )[:, None, None]
     flux = galaxy.estimate[:, None, None]
-    dimming = galaxy.transmission[None] ** (k - 1.0)
+    clean = target.dust_prior.latent(galaxy.transmission)
+    _, slant = jax.jvp(target.dust_prior.transmission, (clean,), (jnp.ones_like(clean),))
+    dimming = galaxy.transmission[None] ** (k - 1.0) * slant[None]
     of_dust = jnp.sum((flux * k * galaxy.host[None] * dimming) ** 2 * observation.ivar, axis=0)
 
     def model(slope):

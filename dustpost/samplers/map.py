@@ -26,8 +26,8 @@ from dustpost.posterior import Galaxy, Position, Target
 CHUNK = 20
 HALF_LIFE = 50
 TOLERANCE = 2e-4
-# per latent: z spans 0 to 7, D and delta about 1
-RATES = Position(host=0.08, dust=0.01, slope=0.01)
+# per latent: z spans 0 to 7, delta about 1; the dust's in units of its noise level
+RATES = Position(host=0.08, dust=0.2, slope=0.01)
 START_TRANSMISSION = 0.97
 FILLING = 40  # smoothings; together as wide as a masked neighbour, 40^0.5 / 2^0.5 pixels
 
@@ -109,7 +109,7 @@ def start(target: Target) -> Position:
     scale = target.host_prior.level(target.sigma_host).scale
     return Position(
         host=scale * clean_from_image(image),
-        dust=jnp.full_like(image, START_TRANSMISSION),
+        dust=target.dust_prior.latent(jnp.full_like(image, START_TRANSMISSION)),
         slope=jnp.asarray(target.slope_prior.mean, image.dtype),
     )
 
@@ -121,10 +121,12 @@ def _adam() -> optax.GradientTransformation:
 
 @jax.jit
 def _chunk(target: Target, state: State) -> tuple[State, Array]:
+    rates = RATES._replace(dust=RATES.dust * target.sigma_dust)
+
     def iterate(state, _):
         drift, galaxy = target.drift(state.position)
         step, moments = _adam().update(drift, state.moments)
-        position = jax.tree.map(lambda x, d, r: x + r * d, state.position, step, RATES)
+        position = jax.tree.map(lambda x, d, r: x + r * d, state.position, step, rates)
         return State(position, moments), galaxy.estimate
 
     state, flux = jax.lax.scan(iterate, state, length=CHUNK)

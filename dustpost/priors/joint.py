@@ -1,0 +1,252 @@
+"""Prior p(z, x) of a noisy host z and its noisy dust x, and the host prior `sim` inside it.
+
+    grad_z log p(z, x) = (E[z0 | z] - z)/tau^2 + g(z, x),   g = grad_z log p_sigma(x | z),
+    grad_x log p(z, x) = (E[v | z, x] - x)/sigma^2,
+
+the first term being the host alone and g the cross term (see `dustpost.networks.joint`,
+whose network gives all three; Tweedie's formula). Draws of both come from one reverse
+diffusion (Karras et al. 2022, Algorithm 2), both noisy by the same number of spreads.
+There is no density.
+"""
+
+import json
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dustpost.errors import DustpostError
+from dustpost.networks import checkpoint, edm
+from dustpost.networks.diffusion import (
+    Level,
+    score_from_denoised,
+    variance_exploding,
+    variance_preserving,
+)
+from dustpost.networks.joint import SIZE, JointDenoiser, rebuild
+
+SHIPPED = "joint.safetensors"
+STEPS = 48  # Heun steps of reverse diffusion, four network calls each (two for a host)
+CHURN = 20.0
+
+
+@flax.struct.dataclass
+class JointPrior:
+    """Score-only prior of both latents, z = z0 + tau e and x = v + sigma e'.
+
+    Attributes
+    ----------
+    parameters : pytree
+        Weights of the network.
+    denoiser : JointDenoiser
+        The network, its moments and the dust's coordinate.
+    description : tuple of (str, str)
+        The weight file's metadata, see `metadata`.
+    sha256 : str
+        Of the weight file; recorded in every output.
+    """
+
+    parameters: Any
+    denoiser: JointDenoiser = flax.struct.field(pytree_node=False)
+    description: tuple = flax.struct.field(pytree_node=False)
+    sha256: str = flax.struct.field(pytree_node=False)
+    log_density: None = flax.struct.field(pytree_node=False, default=None)
+
+    @property
+    def metadata(self) -> dict:
+        """What the weight file says about itself: coordinate, training, steps."""
+        return {name: json.loads(value) for name, value in self.description}
+
+    @property
+    def coordinate(self) -> str:
+        """Name of v: transmission, optical_depth or log_attenuation."""
+        return self.denoiser.coordinate
+
+    def transmission(self, clean: Array) -> Array:
+        """D in (0, 1], (y, x), of a clean latent v; v is clipped to its range first."""
+        return self.denoiser.axis.decode(clean)
+
+    def denoise_host(self, host_latent: Array, tau: Array) -> Array:
+        """E[z0 | z], (y, x): one call of the network."""
+        level = _level(tau, host_latent)
+        return self.denoiser.alone(self.parameters, host_latent[None], level)[0]
+
+    def conditional(
+        self, host_latent: Array, dust_latent: Array, tau: Array, sigma: Array
+    ) -> tuple[Array, Array]:
+        """Cross term grad_z log p_sigma(x | z), and E[v | z, x]: one call of the network.
+
+        Parameters
+        ----------
+        host_latent, dust_latent : Array, (y, x)
+            z and x.
+        tau, sigma : Array, ()
+            Their noise levels, within the file's ranges.
+
+        Returns
+        -------
+        cross, clean : Array, (y, x)
+        """
+        levels = _level(tau, host_latent), _level(sigma, dust_latent)
+        pair = self.denoiser.pair(self.parameters, host_latent[None], dust_latent[None], *levels)
+        return pair[0][0], pair[1][0]
+
+    def cross(self, host_latent: Array, dust_latent: Array, tau: Array, sigma: Array) -> Array:
+        """grad_z log p_sigma(x | z), (y, x); z is not known any better than at tau."""
+        return self.conditional(host_latent, dust_latent, tau, sigma)[0]
+
+    def denoise(
+        self, host_latent: Array, dust_latent: Array, tau: Array, sigma: Array
+    ) -> tuple[Array, Array]:
+        """E[z0 | z, x] and E[v | z, x], (y, x) each: two calls of the network."""
+        cross, clean = self.conditional(host_latent, dust_latent, tau, sigma)
+        return self.denoise_host(host_latent, tau) + jnp.square(tau) * cross, clean
+
+    def score(
+        self, host_latent: Array, dust_latent: Array, tau: Array, sigma: Array
+    ) -> tuple[Array, Array]:
+        """Gradients of log p(z, x) by z and by x, (y, x) each: two calls of the network."""
+        host, dust = self.denoise(host_latent, dust_latent, tau, sigma)
+        return (
+            score_from_denoised(host_latent, host, variance_exploding(tau)),
+            score_from_denoised(dust_latent, dust, variance_exploding(sigma)),
+        )
+
+    def sample(self, key: Array, tau: Array, sigma: Array) -> tuple[Array, Array]:
+        """Draw z and x at noise levels tau and sigma by one reverse diffusion."""
+        first, second, third = jax.random.split(key, 3)
+        means, spreads = self._scales()
+        highest = self.metadata["tau"][1] / spreads[0]
+        wanted = jnp.stack([jnp.asarray(tau), jnp.asarray(sigma)]) / spreads
+        lowest = jnp.min(wanted)
+        wide = spreads[:, None, None]
+
+        def denoise(both, level):
+            latents = means[:, None, None] + wide * both
+            found = self.denoise(*latents, *(level * spreads))
+            return (jnp.stack(found) - means[:, None, None]) / wide
+
+        start = highest * jax.random.normal(first, (2, SIZE, SIZE))
+        levels = edm.ladder(highest, lowest, STEPS)
+        both = edm.reverse_diffusion(second, denoise, start, levels, CHURN)
+        # one of them is noisier than the ladder's end
+        more = jnp.sqrt(jnp.maximum(wanted**2 - lowest**2, 0.0))[:, None, None]
+        both = both + more * jax.random.normal(third, both.shape)
+        host, dust = means[:, None, None] + wide * both
+        return host, dust
+
+    def _scales(self) -> tuple[Array, Array]:
+        moments = (self.denoiser.host, self.denoiser.dust)
+        return jnp.array([m.mean for m in moments]), jnp.array([m.spread for m in moments])
+
+
+@flax.struct.dataclass
+class SimHostPrior:
+    """Host prior of this package's simulator; variance preserving, as `HostPrior`.
+
+    The latent is scale * (z0 + tau e) with tau = sigma/scale.
+
+    Attributes
+    ----------
+    joint : JointPrior
+        The network, which is asked for the host alone.
+    """
+
+    joint: JointPrior
+    log_density: None = flax.struct.field(pytree_node=False, default=None)
+
+    @property
+    def name(self) -> str:
+        """`sim`, recorded in every output."""
+        return "sim"
+
+    @property
+    def sha256(self) -> str:
+        """Of the weight file; recorded in every output."""
+        return self.joint.sha256
+
+    def level(self, sigma: Array) -> Level:
+        """Scale and noise of the latent at `sigma`."""
+        return variance_preserving(sigma)
+
+    def denoise(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
+        """E[z0 | z], (y, x)."""
+        scale, noise = self.level(sigma)
+        return self.joint.denoise_host(latent / scale, noise / scale)
+
+    def score(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
+        """Gradient of log p_sigma(z), (y, x)."""
+        return score_from_denoised(latent, self.denoise(latent, sigma), self.level(sigma))
+
+    def sample(self, key: Array, sigma: Array, condition: Array | None = None) -> Array:
+        """Draw z at noise level `sigma` by reverse diffusion."""
+        first, second = jax.random.split(key)
+        scale, noise = self.level(sigma)
+        highest = self.joint.metadata["tau"][1]
+        start = self.joint.denoiser.host.mean + highest * jax.random.normal(first, (SIZE, SIZE))
+        levels = edm.ladder(highest, noise / scale, STEPS)
+        return scale * edm.reverse_diffusion(second, self.joint.denoise_host, start, levels, CHURN)
+
+
+def load_joint_prior(path: str | Path | None = None) -> JointPrior:
+    """Read the prior of host and dust from a weight file; by default the one shipped.
+
+    Parameters
+    ----------
+    path : path, optional
+        A .safetensors file that `dustpost train host` wrote.
+
+    Returns
+    -------
+    JointPrior
+
+    Raises
+    ------
+    DustpostError
+        If the file is missing, damaged, of another architecture, or (for the
+        shipped one) not the file that its model card describes.
+    """
+    if path is not None:
+        return _build(Path(path), None)
+    with as_file(files("dustpost.data")) as folder:
+        shipped = folder / SHIPPED
+        if not shipped.is_file():
+            raise DustpostError(
+                f"{SHIPPED}: no weights of host and dust ship with this version; "
+                "give a file that `dustpost train host` wrote."
+            )
+        return _build(shipped, checkpoint.card_sha256(shipped.with_suffix(".md")))
+
+
+def load_sim_prior(path: str | Path | None = None) -> SimHostPrior:
+    """Read the host prior `sim`, see `load_joint_prior`."""
+    return SimHostPrior(load_joint_prior(path))
+
+
+def _level(level: Array, like: Array) -> Array:
+    return jnp.asarray(level, like.dtype)[None]
+
+
+def _build(path: Path, expected: str | None) -> JointPrior:
+    params, metadata = checkpoint.load(path, expected)
+    try:
+        denoiser = rebuild({name: json.loads(value) for name, value in metadata.items()})
+        wanted = jax.eval_shape(denoiser.init, jax.random.key(0))
+        same = jax.tree.map(lambda a, b: a.shape == b.shape, wanted, params)
+        if not all(jax.tree.leaves(same)):
+            raise ValueError("shapes of the tensors")
+    except (DustpostError, KeyError, TypeError, ValueError) as error:
+        raise DustpostError(
+            f"{path}: not the weights of host and dust ({error}); "
+            "give a file that `dustpost train host` wrote."
+        ) from error
+    return JointPrior(
+        parameters=jax.tree.map(jnp.asarray, params),
+        denoiser=denoiser,
+        description=tuple(sorted(metadata.items())),
+        sha256=checkpoint.sha256(path),
+    )
