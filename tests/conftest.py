@@ -1,6 +1,7 @@
 """Settings that make sloppy code fail, and where the shared example data lie."""
 
 import os
+import sys
 from pathlib import Path
 
 import jax
@@ -26,3 +27,19 @@ def float64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture
+def dustpost(monkeypatch, capsys):
+    """Run a command; gives (exit code, standard output, standard error)."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        from dustpost import cli
+
+        monkeypatch.setattr(sys, "argv", ["dustpost", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run

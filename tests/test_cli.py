@@ -1,7 +1,6 @@
 """The command line as a person meets it: files that appear, sentences, exit codes."""
 
 import re
-import sys
 from importlib import resources
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from dustpost import cli
 from dustpost.priors.host import find_hsc64
 
 DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
@@ -20,20 +18,6 @@ SHORT = "chains = 2\nrelax = 25\nwarmup = 5\ndraws = 10\nprior_draws = 4\nleapfr
 needs_hsc64 = pytest.mark.skipif(
     find_hsc64() is None, reason="galaxygrad 0.2.1 is not installed (pip install dustpost[hsc])"
 )
-
-
-@pytest.fixture
-def dustpost(monkeypatch, capsys):
-    """Run a command; gives (exit code, standard output, standard error)."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dustpost", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +154,7 @@ def test_check_of_another_file(dustpost):
 
 def test_one_bad_galaxy_does_not_stop_the_others(dustpost, tmp_path, monkeypatch):
     done = []
-    monkeypatch.setattr(cli, "_sample_one", lambda cutout, *_: done.append(cutout.stem))
+    monkeypatch.setattr("dustpost.cli._sample_one", lambda cutout, *_: done.append(cutout.stem))
     bad = tmp_path / "bad.fits"
     with fits.open(DEMO) as hdus:
         hdus["IVAR"].data[:] = -1

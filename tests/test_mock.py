@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from dustpost.errors import DustpostError
 from dustpost.io.read import read
@@ -76,3 +77,18 @@ def test_an_unknown_survey_is_refused(tmp_path):
     with pytest.raises(DustpostError, match="hsc-wide"):
         write_suite(tmp_path, 1, 1, 0, "sdss", 18.0)
     assert not list(tmp_path.iterdir())
+
+
+def test_simulate_command(dustpost, tmp_path):
+    options = ("--galaxies", 1, "--monochromatic", "--survey", "none")
+    code, out, _ = dustpost("simulate", "--out", tmp_path, *options)
+    assert code == 0 and "1 files written" in out
+    with fits.open(tmp_path / "sim_00000_0_mono.fits") as hdus:
+        assert hdus[0].header["NOISE"] == "none" and "IVAR" not in hdus
+        flux, host = hdus["TRUTH"].data["F"], hdus["TRUE_HOST"].data
+        dimming = 10 ** (-0.4 * hdus["TRUE_A"].data)
+        bright = host > 1e-3 * host.max()
+        one_colour = flux[:, None, None] * host * dimming
+        np.testing.assert_allclose(hdus[0].data[:, bright], one_colour[:, bright], rtol=1e-3)
+    code, _, err = dustpost("simulate", "--out", tmp_path / "new", "--survey", "sdss")
+    assert code == 2 and err.count("\n") == 1 and not (tmp_path / "new").exists()

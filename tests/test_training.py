@@ -1,7 +1,6 @@
 """Training: it learns, it resumes to the bit, and its parts do what they say."""
 
 import json
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from dustpost import cli
 from dustpost import pairs as training_set
 from dustpost.errors import DustpostError
 from dustpost.networks import batches, checkpoint, dust, resume, training
@@ -161,20 +159,6 @@ def test_noise_has_the_stated_size(v):
     np.testing.assert_allclose(jnp.std(noisy - clean, axis=(1, 2)), sigma, rtol=0.12)
     noise = batches.grit(jax.random.key(2), image, 0.01) - image
     assert jnp.abs(noise[1::2]).max() == 0 and 0 < jnp.std(noise[::2]) < 0.01
-
-
-@pytest.fixture
-def dustpost(monkeypatch, capsys):
-    """Run a command; gives (exit code, standard output, standard error)."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dustpost", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 def test_train_command(dustpost, tmp_path, pairs):

@@ -43,7 +43,8 @@ def _backward(saved, cotangent):
     x, kernel = saved
     flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
     # Without the barrier the flip is folded back into the convolution's layout.
-    to_input = _plain(cotangent, jax.lax.optimization_barrier(flipped))
+    # `convolve` again: the gradient of this gradient, of energy networks, stays as fast.
+    to_input = convolve(cotangent, jax.lax.optimization_barrier(flipped))
     to_kernel = jax.vjp(lambda k: _plain(x, k), kernel)[1](cotangent)[0]
     return to_input, to_kernel
 

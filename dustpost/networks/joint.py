@@ -4,8 +4,8 @@ With z = z0 + tau e, z0 = ln(1 + x)/0.1 the host and x = v + sigma e' the dust, 
 network F gives, from z alone (the dust blank) and from both,
 
     E[z0 | z]     = bound(m + c_skip (z - m) + c_out F_1(z, -)),
-    g(z, x)       = c_cross F_1(z, x)     = grad_z log p_sigma(x | z),
     E[v | z, x]   = bound(m' + c_skip' (x - m') + c_out' F_2(z, x)),
+    g(z, x)       = c_cross F_3(z, x)     = grad_z log p_sigma(x | z),
     E[z0 | z, x]  = E[z0 | z] + tau^2 g,
 
 c_cross = s s'/[(tau^2 + s^2) sqrt(sigma^2 + s'^2)] for spreads s and s'. The score of
@@ -48,7 +48,7 @@ class JointDenoiser(NamedTuple):
     Attributes
     ----------
     network : UNet
-        Of two channels, both noisy, two noise levels and two outputs.
+        Of two channels, both noisy, two noise levels and three outputs.
     host, dust : Precondition
         Moments of z0 and of v over the training set.
     sigma_high : float
@@ -107,7 +107,7 @@ class JointDenoiser(NamedTuple):
 
         clean = edm.denoise(run, x, sigma, self.dust, (self.axis.clear, self.axis.dusty))
         size = jax.lax.rsqrt(sigma**2 + self.dust.spread**2) * self.dust.spread * spread / total
-        return size[:, None, None] * raw[0][..., 0], clean
+        return size[:, None, None] * raw[0][..., 2], clean
 
     def describe(self) -> dict:
         """Return what `rebuild` needs, as JSON values."""
@@ -297,7 +297,7 @@ def task(
         _moments(np.asarray(images), name)
         for images, name in ((clean, "hosts"), (dust, "transmissions"))
     ]
-    network = unet.unet(channels, fold, outputs=2, noisy=2)
+    network = unet.unet(channels, fold, outputs=3, noisy=2)
     high = float(f"{HIGHEST * moments[1].spread:.3g}")
     return JointTask(JointDenoiser(network, *moments, high, v))
 
@@ -312,14 +312,15 @@ def _moments(images: np.ndarray, name: str) -> edm.Precondition:
 @partial(jax.jit, static_argnums=0)
 def _errors(denoiser, params, host, dust, level, key):
     """E[z0 | z] - z0, tau^2 g and E[v | z, x] - v at one pair of noise levels."""
-    tau, sigma = level[:1], level[1:]
+    levels = level[:1], level[1:]
+    tau, sigma = level
 
     def one(inputs):
         key, clean, v = inputs
         first, second = jax.random.split(key)
         z = (clean + tau * jax.random.normal(first, clean.shape))[None]
         x = (v + sigma * jax.random.normal(second, v.shape))[None]
-        cross, found = denoiser.pair(params, z, x, tau, sigma)
-        return denoiser.alone(params, z, tau)[0] - clean, tau**2 * cross[0], found[0] - v
+        cross, found = denoiser.pair(params, z, x, *levels)
+        return denoiser.alone(params, z, levels[0])[0] - clean, tau**2 * cross[0], found[0] - v
 
     return jax.lax.map(one, (jax.random.split(key, len(host)), host, dust))

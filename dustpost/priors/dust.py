@@ -13,7 +13,6 @@ of x up to a factor that depends on S and sigma. Draws are made by reverse diffu
 
 import json
 from collections.abc import Callable
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.errors import DustpostError
-from dustpost.networks import checkpoint, edm
+from dustpost.networks import edm
 from dustpost.networks.denoiser import Denoiser, rebuild
 from dustpost.networks.diffusion import Level, variance_exploding
 from dustpost.networks.unet import condition
+from dustpost.priors.weights import read_weights
 
 SHIPPED = "dust.safetensors"
 STEPS = 48  # Heun steps of reverse diffusion, two network calls each
@@ -184,29 +183,4 @@ def load_dust_prior(path: str | Path | None = None) -> DustPrior:
         If the file is missing, damaged, of another architecture, or (for the
         shipped one) not the file that its model card describes.
     """
-    if path is None:
-        with as_file(files("dustpost.data")) as folder:
-            shipped = folder / SHIPPED
-            return _build(shipped, checkpoint.card_sha256(shipped.with_suffix(".md")))
-    return _build(Path(path), None)
-
-
-def _build(path: Path, expected: str | None) -> DustPrior:
-    params, metadata = checkpoint.load(path, expected)
-    try:
-        denoiser = rebuild({name: json.loads(value) for name, value in metadata.items()})
-        wanted = jax.eval_shape(denoiser.init, jax.random.key(0))
-        same = jax.tree.map(lambda a, b: a.shape == b.shape, wanted, params)
-        if not all(jax.tree.leaves(same)):
-            raise ValueError("shapes of the tensors")
-    except (DustpostError, KeyError, TypeError, ValueError) as error:
-        raise DustpostError(
-            f"{path}: not the weights of a dust network ({error}); "
-            "give a file that `dustpost train dust` wrote."
-        ) from error
-    return DustPrior(
-        parameters=jax.tree.map(jnp.asarray, params),
-        denoiser=denoiser,
-        description=tuple(sorted(metadata.items())),
-        sha256=checkpoint.sha256(path),
-    )
+    return DustPrior(*read_weights(path, SHIPPED, rebuild, "dust"))

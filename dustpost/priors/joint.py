@@ -10,7 +10,6 @@ There is no density.
 """
 
 import json
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.errors import DustpostError
-from dustpost.networks import checkpoint, edm
+from dustpost.networks import edm
 from dustpost.networks.diffusion import (
     Level,
     score_from_denoised,
@@ -28,6 +26,7 @@ from dustpost.networks.diffusion import (
     variance_preserving,
 )
 from dustpost.networks.joint import SIZE, JointDenoiser, rebuild
+from dustpost.priors.weights import read_weights
 
 SHIPPED = "joint.safetensors"
 STEPS = 48  # Heun steps of reverse diffusion, four network calls each (two for a host)
@@ -210,16 +209,7 @@ def load_joint_prior(path: str | Path | None = None) -> JointPrior:
         If the file is missing, damaged, of another architecture, or (for the
         shipped one) not the file that its model card describes.
     """
-    if path is not None:
-        return _build(Path(path), None)
-    with as_file(files("dustpost.data")) as folder:
-        shipped = folder / SHIPPED
-        if not shipped.is_file():
-            raise DustpostError(
-                f"{SHIPPED}: no weights of host and dust ship with this version; "
-                "give a file that `dustpost train host` wrote."
-            )
-        return _build(shipped, checkpoint.card_sha256(shipped.with_suffix(".md")))
+    return JointPrior(*read_weights(path, SHIPPED, rebuild, "host"))
 
 
 def load_sim_prior(path: str | Path | None = None) -> SimHostPrior:
@@ -229,24 +219,3 @@ def load_sim_prior(path: str | Path | None = None) -> SimHostPrior:
 
 def _level(level: Array, like: Array) -> Array:
     return jnp.asarray(level, like.dtype)[None]
-
-
-def _build(path: Path, expected: str | None) -> JointPrior:
-    params, metadata = checkpoint.load(path, expected)
-    try:
-        denoiser = rebuild({name: json.loads(value) for name, value in metadata.items()})
-        wanted = jax.eval_shape(denoiser.init, jax.random.key(0))
-        same = jax.tree.map(lambda a, b: a.shape == b.shape, wanted, params)
-        if not all(jax.tree.leaves(same)):
-            raise ValueError("shapes of the tensors")
-    except (DustpostError, KeyError, TypeError, ValueError) as error:
-        raise DustpostError(
-            f"{path}: not the weights of host and dust ({error}); "
-            "give a file that `dustpost train host` wrote."
-        ) from error
-    return JointPrior(
-        parameters=jax.tree.map(jnp.asarray, params),
-        denoiser=denoiser,
-        description=tuple(sorted(metadata.items())),
-        sha256=checkpoint.sha256(path),
-    )
