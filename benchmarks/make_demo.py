@@ -47,7 +47,7 @@ def parameters() -> Parameters:
         "arms": 2, "pitch": 0.42, "arm_contrast": 0.85, "arm_sharpness": 2.5, "chirality": 1.0,
         "bar_fraction": 0.15, "bar_length": 0.7, "lopsided": 0.03, "star_clumps": 0.7,
         "dust_clumps": 0.7, "dust_wisps": 0.25, "clump_scale": 4.0, "clump_slope": 2.6,
-        "clump_shear": 0.7, "clump_match": 0.4, "optical_depth": 1.5, "dust_length": 1.0,
+        "clump_shear": 0.7, "clump_match": 0.4, "optical_depth": 4.0, "dust_length": 1.0,
         "dust_height": 0.5, "lane_contrast": 0.8, "lane_offset": 0.5, "lane_sharpness": 4.0,
         "hole": 0.0,
     }  # fmt: skip

@@ -107,7 +107,9 @@ class JointDenoiser(NamedTuple):
 
         clean = edm.denoise(run, x, sigma, self.dust, (self.axis.clear, self.axis.dusty))
         size = jax.lax.rsqrt(sigma**2 + self.dust.spread**2) * self.dust.spread * spread / total
-        return size[:, None, None] * raw[0][..., 2], clean
+        # networks of two outputs give the cross term in the first
+        output = 2 if self.network.outputs == 3 else 0
+        return size[:, None, None] * raw[0][..., output], clean
 
     def describe(self) -> dict:
         """Return what `rebuild` needs, as JSON values."""
@@ -297,7 +299,7 @@ def task(
         _moments(np.asarray(images), name)
         for images, name in ((clean, "hosts"), (dust, "transmissions"))
     ]
-    network = unet.unet(channels, fold, outputs=3, noisy=2)
+    network = unet.unet(channels, fold, outputs=2, noisy=2)
     high = float(f"{HIGHEST * moments[1].spread:.3g}")
     return JointTask(JointDenoiser(network, *moments, high, v))
 
