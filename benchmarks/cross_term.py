@@ -1,6 +1,6 @@
 """Claim: a joint score of host and dust gives the cross term; ratios and energies do worse.
 
-    python benchmarks/cross_term.py [--minutes 4]
+    python benchmarks/cross_term.py [--minutes 3] [--methods increment ...]
 
 Two worlds in which grad_z log p(x | z) is exact, on 16x16 pixels: z0 (host) and v (dust)
 are Gaussian, v = a H z0 + noise, or a mixture of two such worlds with couplings of
@@ -268,7 +268,7 @@ def increment() -> Method:
         size = scales.spread * jax.lax.rsqrt(levels**2 + scales.spread**2)
         size = size[:, 0] ** 2 * size[:, 1] / scales.spread[0]
         dust = given.skip[..., 1] + given.out[:, 1:, None] * raw[..., 1]
-        return size[:, None, None] * raw[..., 0], dust
+        return size[:, None, None] * raw[..., 2], dust
 
     def loss(run, scales, clean, noisy, levels, key):
         alone = host_of(run, scales, noisy, levels)
@@ -286,7 +286,7 @@ def increment() -> Method:
         found = host_of(run, scales, noisy, levels)
         return (found - noisy[..., 0]) / levels[:, :1, None] ** 2
 
-    return Method(2, loss, cross, host)
+    return Method(3, loss, cross, host)
 
 
 def ratio() -> Method:
@@ -415,11 +415,12 @@ def judge(method: Method, run: Callable, scales: Scales, cases: dict) -> dict:
 def main() -> None:
     """Train, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=4.0, help="CPU minutes a method")
-    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--minutes", type=float, default=3.0, help="CPU minutes a method")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), help="replace only these")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
-    report = {"cpu_minutes": options.minutes, "network": NETWORK}
+    known = json.loads(options.out.read_text()) if options.out.exists() else {}
+    report = {**known, "cpu_minutes": options.minutes, "batch": BATCH, "network": NETWORK}
     for name, recipe in WORLDS.items():
         world = build(*recipe)
         grid = [(tau, sigma) for tau in TAUS for sigma in SIGMAS]
@@ -430,7 +431,7 @@ def main() -> None:
             size = jnp.asarray([tau, sigma])
             noisy = clean + size * jax.random.normal(grain, clean.shape)
             cases[tau, sigma] = (noisy, *exact(world, noisy, tau, sigma))
-        entry = report[name] = {}
+        entry = report.setdefault(name, {})
         if len(recipe[0]) == 1:
             nats = {f"tau {t} sigma {s}": round(information(world, t, s), 2) for t, s in grid}
             entry["mutual_information_nats"] = nats

@@ -33,13 +33,19 @@ def sigma_of(prior) -> float:
     return float(f"{SPREADS * prior.denoiser.moments.spread:.2g}")
 
 
-def rms_errors(prior, host, transmission) -> dict[str, float]:
-    """Return the rms error of D over all pixels, by noise level in the coordinate."""
-    report = {}
+def rms_errors(prior, host, transmission) -> dict[str, dict[str, float]]:
+    """Return the rms error of D by noise level: over all pixels, and weighted with S."""
+    light = host / host.sum(axis=(1, 2), keepdims=True)
+    report = {"all pixels": {}, "weighted with S": {}}
     for level in LEVELS:
         sigma = float(f"{level * prior.denoiser.moments.spread:.3g}")
         found = denoise_all(prior.denoiser, prior.parameters, host, transmission, sigma)
-        report[str(sigma)] = float(np.sqrt(np.mean((found - transmission) ** 2)))
+        square = (found - transmission) ** 2
+        for name, total in (
+            ("all pixels", square.mean()),
+            ("weighted with S", (light * square).sum(axis=(1, 2)).mean()),
+        ):
+            report[name][str(sigma)] = float(np.sqrt(total))
     return report
 
 
@@ -71,11 +77,20 @@ def denoised(prior, host, transmission, key) -> np.ndarray:
     return np.stack([one(prior, inputs) for inputs in both])
 
 
+def random_pixels(host, transmission, seed: int = 7) -> np.ndarray:
+    """D of each galaxy at one pixel, drawn with the light as its probability: independent."""
+    random = np.random.default_rng(seed)
+    light = host.reshape(len(host), -1).astype(float)
+    chosen = [random.choice(row.size, p=row / row.sum()) for row in light]
+    return transmission.reshape(len(host), -1)[np.arange(len(host)), chosen]
+
+
 def compare(host, truth, draws) -> dict:
-    """Quartiles and Kolmogorov-Smirnov tests of the two summaries."""
+    """Quartiles and Kolmogorov-Smirnov tests of the summaries, and of D where the light is."""
     report = {}
-    names = ("mean_attenuation", "covering_fraction")
-    for name, a, b in zip(names, summaries(host, truth), summaries(host, draws), strict=True):
+    names = ("mean_attenuation", "covering_fraction", "transmission_of_a_pixel")
+    samples = ((*summaries(host, maps), random_pixels(host, maps)) for maps in (truth, draws))
+    for name, a, b in zip(names, *samples, strict=True):
         test = ks_2samp(a, b)
         report[name] = {
             "truth_q16_q50_q84": np.quantile(a, [0.16, 0.5, 0.84]).round(4).tolist(),
@@ -181,7 +196,8 @@ def plot_numbers(out: Path, report: dict, host, truth, draws) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(10, 3.1))
-    for name, curve in report["rmse"].items():
+    for name, curves in report["rmse"].items():
+        curve = curves["all pixels"]
         axes[0].loglog([float(level) for level in curve], list(curve.values()), "o-", label=name)
     axes[0].set(
         xlabel=f"noise level sigma in {report['coordinate']}",

@@ -10,6 +10,7 @@ There is no density.
 """
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dustpost.errors import DustpostError
 from dustpost.networks import edm
 from dustpost.networks.diffusion import (
     Level,
@@ -209,6 +211,11 @@ def load_joint_prior(path: str | Path | None = None) -> JointPrior:
         If the file is missing, damaged, of another architecture, or (for the
         shipped one) not the file that its model card describes.
     """
+    if path is None and not (files("dustpost.data") / SHIPPED).is_file():
+        raise DustpostError(
+            f"{SHIPPED}: no weights of host and dust ship with this version; "
+            "give a file that `dustpost train host` wrote."
+        )
     return JointPrior(*read_weights(path, SHIPPED, rebuild, "host"))
 
 
