@@ -1,6 +1,6 @@
 """Claim: a joint score of host and dust gives the cross term; ratios and energies do worse.
 
-    python benchmarks/cross_term.py [--minutes 3] [--methods increment ...]
+    python benchmarks/cross_term.py [--minutes 3] [--methods increment ...] [--worlds gaussian ...]
 
 Two worlds in which grad_z log p(x | z) is exact, on 16x16 pixels: z0 (host) and v (dust)
 are Gaussian, v = a H z0 + noise, or a mixture of two such worlds with couplings of
@@ -11,6 +11,7 @@ of one architecture learn it for equal CPU seconds:
   (Ho & Salimans 2022); cross = (E[z0 | z, x] - E[z0 | z]) / tau^2.
 * `increment`: the same two, with E[z0 | z, x] = E[z0 | z] + tau^2 cross and `cross` an
   output of its own, which does not grow as tau falls.
+* `shared`: that output is the one that gives E[z0 | z] where the dust is left out.
 * `energy`: the joint score as the gradient of one scalar, a curl-free `joint`.
 * `ratio`: true against shuffled pairs; cross = grad_z of the logit.
 * `conditional`: p(x | z) = exp E / Z(z) by denoising; grad_z E lacks grad_z log Z.
@@ -250,8 +251,8 @@ def joint_method(denoise: Callable) -> Method:
     return Method(2, loss, cross, host)
 
 
-def increment() -> Method:
-    """Method with the cross term as an output of its own."""
+def increment(output: int) -> Method:
+    """Method with the cross term in an output, 0 being that of the host alone."""
 
     def parts(run, scales, noisy, levels, value):
         given = prepare(scales, noisy, levels)
@@ -268,7 +269,7 @@ def increment() -> Method:
         size = scales.spread * jax.lax.rsqrt(levels**2 + scales.spread**2)
         size = size[:, 0] ** 2 * size[:, 1] / scales.spread[0]
         dust = given.skip[..., 1] + given.out[:, 1:, None] * raw[..., 1]
-        return size[:, None, None] * raw[..., 2], dust
+        return size[:, None, None] * raw[..., output], dust
 
     def loss(run, scales, clean, noisy, levels, key):
         alone = host_of(run, scales, noisy, levels)
@@ -286,7 +287,7 @@ def increment() -> Method:
         found = host_of(run, scales, noisy, levels)
         return (found - noisy[..., 0]) / levels[:, :1, None] ** 2
 
-    return Method(3, loss, cross, host)
+    return Method(max(2, output + 1), loss, cross, host)
 
 
 def ratio() -> Method:
@@ -333,7 +334,8 @@ def conditional() -> Method:
 
 METHODS = {
     "joint": joint_method(joint_denoise),
-    "increment": increment(),
+    "increment": increment(2),
+    "shared": increment(0),
     "energy": joint_method(energy_denoise),
     "ratio": ratio(),
     "conditional": conditional(),
@@ -417,11 +419,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=3.0, help="CPU minutes a method")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), help="replace only these")
+    parser.add_argument("--worlds", nargs="*", default=list(WORLDS), help="likewise")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
     known = json.loads(options.out.read_text()) if options.out.exists() else {}
     report = {**known, "cpu_minutes": options.minutes, "batch": BATCH, "network": NETWORK}
-    for name, recipe in WORLDS.items():
+    for name, recipe in ((name, WORLDS[name]) for name in options.worlds):
         world = build(*recipe)
         grid = [(tau, sigma) for tau in TAUS for sigma in SIGMAS]
         cases = {}

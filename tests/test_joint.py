@@ -1,6 +1,7 @@
 """The joint score of host and dust: its cross term against an exact one, and its files."""
 
 import json
+from importlib.resources import files
 
 import jax
 import jax.numpy as jnp
@@ -219,3 +220,10 @@ def test_without_shipped_weights_it_says_so(monkeypatch):
     monkeypatch.setattr("dustpost.priors.joint.SHIPPED", "nothing.safetensors")
     with pytest.raises(DustpostError, match="dustpost train host"):
         load_joint_prior()
+
+
+def test_shipped_file_is_the_one_of_the_card():
+    folder = files("dustpost.data")
+    prior = load_joint_prior()
+    assert checkpoint.card_sha256(str(folder / "joint.md")) == prior.sha256
+    assert (folder / "joint.safetensors").stat().st_size < 10_000_000

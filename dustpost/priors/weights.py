@@ -59,6 +59,11 @@ def read_weights(
         return _build(Path(path), None, rebuild, kind)
     with as_file(files("dustpost.data")) as folder:
         file = folder / shipped
+        if not file.is_file():
+            raise DustpostError(
+                f"{shipped}: no such weights ship with this version; "
+                f"give a file that `dustpost train {kind}` wrote."
+            )
         return _build(file, checkpoint.card_sha256(file.with_suffix(".md")), rebuild, kind)
 
 
