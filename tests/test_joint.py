@@ -227,3 +227,10 @@ def test_shipped_file_is_the_one_of_the_card():
     prior = load_joint_prior()
     assert checkpoint.card_sha256(str(folder / "joint.md")) == prior.sha256
     assert (folder / "joint.safetensors").stat().st_size < 10_000_000
+
+
+def test_a_run_goes_on_in_the_moments_of_its_start(trained):
+    """Weights mean nothing under another preconditioning."""
+    task, _ = trained
+    moved = task._replace(denoiser=task.denoiser._replace(host=task.denoiser.dust, sigma_high=9.0))
+    assert moved.after(task.describe()) == task

@@ -257,3 +257,10 @@ def test_folder_of_files_with_truth(tmp_path):
     with pytest.raises(DustpostError, match="no FITS file with TRUE_HOST"):
         (tmp_path / "empty").mkdir()
         training_set.from_folder(tmp_path / "empty")
+
+
+def test_a_run_goes_on_in_the_moments_of_its_start(task):
+    """Weights mean nothing under another preconditioning."""
+    moments = task.denoiser.moments._replace(mean=0.2, spread=0.3)
+    moved = task._replace(denoiser=task.denoiser._replace(moments=moments))
+    assert moved.after(task.describe()) == task

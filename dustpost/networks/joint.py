@@ -169,6 +169,12 @@ class JointTask(NamedTuple):
         """Highest noise level of the host."""
         return HIGHEST * self.denoiser.host.spread
 
+    def after(self, facts: dict[str, Any]) -> "JointTask":
+        """Return the task that goes on from weights with these metadata: in their moments."""
+        host, dust = (edm.Precondition(**facts[name]) for name in ("host", "dust"))
+        high = float(facts["sigma_high"])
+        return JointTask(self.denoiser._replace(host=host, dust=dust, sigma_high=high))
+
     def init(self, key: Array) -> dict:
         """Return random parameters."""
         return self.denoiser.init(key)

@@ -1,6 +1,6 @@
 """What a telescope does to an image: it blurs, and adds the noise of the sky.
 
-    Y = PSF * image + sd e,   PSF: Moffat (1969), (1 + (r/a)^2)^-beta
+Y = PSF * image + sd e,   PSF: Moffat (1969), (1 + (r/a)^2)^-beta
 """
 
 import jax
