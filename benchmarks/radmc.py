@@ -5,6 +5,10 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from dustpost.simulate.statistics import covering_fraction, mean_attenuation
+
+NUMBERS = (mean_attenuation, covering_fraction)
+
 
 def radmc_views(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read hosts and transmissions, (n, y, x), of the RADMC-3D views below a folder."""
@@ -17,7 +21,6 @@ def radmc_views(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def summaries(host, transmission) -> tuple[np.ndarray, np.ndarray]:
-    """Light-weighted mean attenuation (mag) and covering fraction (above 0.05 mag)."""
-    depth = -2.5 * np.log10(np.clip(transmission, 1e-6, 1.0))
-    weight = host / host.sum(axis=(1, 2), keepdims=True)
-    return (weight * depth).sum(axis=(1, 2)), (weight * (depth > 0.05)).sum(axis=(1, 2))
+    """Light-weighted mean attenuation (mag) and covering fraction (above 0.05 mag), (n,) each."""
+    pairs = list(zip(host, transmission, strict=True))
+    return tuple(np.array([number(*pair) for pair in pairs]) for number in NUMBERS)
