@@ -69,16 +69,16 @@ def measure() -> dict:
     target = build_target(read([files("dustpost") / "data" / "demo.fits"]), Settings())
     position = climb.start(target)
     host, _ = jax.jit(Target.host_of)(target, position.host)
-    transmission, _ = jax.jit(Target.transmission_of)(target, position.dust, host)
+    transmission = jax.jit(Target.dust_of)(target, position.dust, host).transmission
 
-    def explicit(transmission, host, slope):
-        return target.explicit(host, transmission, slope)[0]
+    def explicit(transmission, image, slope):
+        return target.explicit(image, transmission, slope)[0]
 
     forward = jax.jit(jax.value_and_grad(explicit, argnums=(0, 1, 2)))
     found = {
-        "forward model with gradient": steady(forward, transmission, host, position.slope),
+        "forward model with gradient": steady(forward, transmission, host.image, position.slope),
         "host network": steady(jax.jit(target.host_of), position.host),
-        "dust network": steady(jax.jit(target.transmission_of), position.dust, host),
+        "dust network": steady(jax.jit(target.dust_of), position.dust, host),
         "dust block: value and gradient": steady(
             jax.jit(lambda x: hmc.init(x, target.dust_block(host))),
             (position.dust, position.slope),

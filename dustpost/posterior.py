@@ -1,16 +1,17 @@
-"""The denoised target: where the priors and the physics meet.
+"""The targets: where the priors and the physics meet.
 
-Latents z (host) and x (dust) live at the noise levels sigma_host and sigma_dust; the
-galaxy is what the networks denoise them to, S = S0(z), D = D0(x, S) = D(E[v | x, S]),
-with v the dust network's coordinate. Its density, with the band fluxes F integrated
-out, is
+Latents z (host) and x (dust) live at the noise levels sigma_host and sigma_dust. Under the
+target "denoised" the galaxy is what the networks denoise them to, S = S0(z),
+D = D(E[v | x, S]), with v the dust network's coordinate; under "smoothed" it is the noisy
+latents themselves, S = S(z), D = D(x). The density, with the band fluxes F integrated out, is
 
-    p_sigma(z) p_sigma(x | S0) p(delta) int L(Y | F, S0, D0, delta) p(F) dF.
+    p_sigma(z) p_sigma(x | S) p(delta) int L(Y | F, S, D, delta) p(F) dF.
 
 The networks give the scores of the first two factors; the last two are explicit. The
-paper's cross term grad_S log p(x | S) is left out (Siegel & Melchior 2024, Eq. 3), which
-makes the result a cut posterior: z is updated as if x told nothing about it but through
-the data.
+gradient by z of the second factor is the cross term. Under "cut" it is left out (Siegel &
+Melchior 2024, Eq. 3): z is updated as if x told nothing about it but through the data, and
+only one of z and x may move at a time. Under "full" a prior of both latents gives it,
+together with the dust given the noisy host, p_sigma(x | z), and all may move at once.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from dustpost.forward import templates
 from dustpost.likelihood import fit_flux
 from dustpost.networks.diffusion import score_from_denoised
 from dustpost.observation import Observation
-from dustpost.priors.prior import Prior, TransmissionPrior
+from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
 from dustpost.priors.spectrum import FluxPrior
 
 
@@ -38,6 +39,21 @@ class Position(NamedTuple):
     host: Array
     dust: Array
     slope: Array
+
+
+class Host(NamedTuple):
+    """A host's latent z, and S that it stands for, (y, x) each."""
+
+    latent: Array
+    image: Array
+
+
+class Dust(NamedTuple):
+    """D (y, x), the score of p_sigma(x | host), and its cross term: the gradient by z."""
+
+    transmission: Array
+    score: Array
+    cross: Array
 
 
 class Galaxy(NamedTuple):
@@ -92,11 +108,15 @@ class Block(NamedTuple):
     score : callable
         moving -> score of the prior alone, of the same structure.
     evaluate : callable
-        moving -> `Evaluation`; costs one network call and one pull-back.
+        moving -> `Evaluation`; costs one call of each network and one pull-back.
+    log_prior : callable or None
+        moving -> log of the prior's density up to a constant; None where it is known by
+        its score alone.
     """
 
     score: Callable[[Any], Any]
     evaluate: Callable[[Any], Evaluation]
+    log_prior: Callable[[Any], Array] | None = None
 
 
 @flax.struct.dataclass
@@ -108,27 +128,32 @@ class Target:
     observation : Observation
     host_prior : Prior
         p(z).
-    dust_prior : TransmissionPrior
-        p(x | S).
+    dust_prior : TransmissionPrior or CoupledPrior
+        p(x | S) under cut, p(x | z) with its gradient by z under full.
     flux_prior : FluxPrior
     slope_prior : numpyro distribution
     sigma_host, sigma_dust : Array, ()
         Noise levels of the latents.
     curve, norm : str
         See `dustpost.attenuation`.
+    kind : {"denoised", "smoothed"}
+        What the likelihood sees.
+    cross_term : {"cut", "full"}
     covering_threshold : float
         A at 0.4754 micron, mag, above which a pixel counts as covered.
     """
 
     observation: Observation
     host_prior: Prior
-    dust_prior: TransmissionPrior
+    dust_prior: TransmissionPrior | CoupledPrior
     flux_prior: FluxPrior
     slope_prior: dist.Distribution
     sigma_host: Array
     sigma_dust: Array
     curve: str = flax.struct.field(pytree_node=False, default="calzetti-noll")
     norm: str = flax.struct.field(pytree_node=False, default="lambda0")
+    kind: str = flax.struct.field(pytree_node=False, default="denoised")
+    cross_term: str = flax.struct.field(pytree_node=False, default="cut")
     covering_threshold: float = flax.struct.field(pytree_node=False, default=0.05)
 
     @property
@@ -137,22 +162,44 @@ class Target:
         return PIVOT_VALUE if self.norm == "paper" else 1.0
 
     def galaxy(self, position: Position) -> Galaxy:
-        """Denoise a position and fit the fluxes."""
-        host = self.host_of(position.host)[0]
-        transmission = self.transmission_of(position.dust, host)[0]
-        return self.explicit(host, transmission, position.slope)[1]
+        """Galaxy that a position stands for, its fluxes fitted."""
+        host, _ = self.host_of(position.host)
+        transmission = self.dust_of(position.dust, host).transmission
+        return self.explicit(host.image, transmission, position.slope)[1]
 
-    def host_of(self, latent: Array) -> tuple[Array, Array]:
-        """S (y, x), and the score of p_sigma(z): one call of the network."""
+    def host_of(self, latent: Array) -> tuple[Host, Array]:
+        """S and the score of p_sigma(z): one call of the network."""
         clean = self.host_prior.denoise(latent, self.sigma_host, None)
-        score = score_from_denoised(latent, clean, self.host_prior.level(self.sigma_host))
-        return coordinates.host_from_clean(clean), score
+        level = self.host_prior.level(self.sigma_host)
+        score = score_from_denoised(latent, clean, level)
+        seen = clean if self.kind == "denoised" else latent / level.scale
+        return Host(latent, coordinates.host_from_clean(seen)), score
 
-    def transmission_of(self, latent: Array, host: Array) -> tuple[Array, Array]:
-        """D = D(E[v | x, S]), (y, x), and the score of p_sigma(x | S): one call of the network."""
-        clean = self.dust_prior.denoise(latent, self.sigma_dust, host)
-        score = score_from_denoised(latent, clean, self.dust_prior.level(self.sigma_dust))
-        return self.dust_prior.transmission(clean), score
+    def dust_of(self, latent: Array, host: Host) -> Dust:
+        """D and the score of p_sigma(x | host), cross term included: one call of the network."""
+        prior = self.dust_prior
+        if self.cross_term == "full":
+            scale, noise = self.host_prior.level(self.sigma_host)
+            cross, clean = prior.conditional(
+                host.latent / scale, latent, noise / scale, self.sigma_dust
+            )
+            cross = cross / scale
+        else:
+            clean = prior.denoise(latent, self.sigma_dust, host.image)
+            cross = jnp.zeros_like(host.latent)
+        level = prior.level(self.sigma_dust)
+        score = score_from_denoised(latent, clean, level)
+        seen = clean if self.kind == "denoised" else latent / level.scale
+        return Dust(prior.transmission(seen), score, cross)
+
+    def draw_dust(self, key: Array, host: Host) -> Array:
+        """Draw x from its prior given the host, (y, x)."""
+        if self.cross_term == "full":
+            scale, noise = self.host_prior.level(self.sigma_host)
+            return self.dust_prior.sample_dust(
+                key, host.latent / scale, noise / scale, self.sigma_dust
+            )
+        return self.dust_prior.sample(key, self.sigma_dust, host.image)
 
     def explicit(self, host: Array, transmission: Array, slope: Array) -> tuple[Array, Galaxy]:
         """Likelihood with F integrated out, in nats, and the galaxy it belongs to."""
@@ -162,54 +209,92 @@ class Target:
         galaxy = Galaxy(host, transmission, unit, fit.estimate, fit.precision, log_evidence)
         return fit.log_peak + log_evidence, galaxy
 
-    def dust_block(self, host: Array) -> Block:
-        """Block of (x, delta) given S."""
+    def dust_block(self, host: Host) -> Block:
+        """Block of (x, delta) given z."""
 
         def score(moving):
-            _, of_dust = self.transmission_of(moving[0], host)
-            return of_dust, jnp.zeros_like(moving[1])
+            return self.dust_of(moving[0], host).score, jnp.zeros_like(moving[1])
 
         def explicit(moving):
             latent, slope = moving
-            transmission, of_dust = self.transmission_of(latent, host)
-            log_density, galaxy = self.explicit(host, transmission, slope)
+            dust = self.dust_of(latent, host)
+            log_density, galaxy = self.explicit(host.image, dust.transmission, slope)
             log_density = log_density + self.slope_prior.log_prob(slope)
-            return log_density, (galaxy, (of_dust, jnp.zeros_like(slope)))
+            return log_density, (galaxy, (dust.score, jnp.zeros_like(slope)))
 
-        return Block(score, _evaluate(explicit))
+        density = self.log_dust
+        log_prior = None if density is None else lambda moving: density(moving[0], host.latent)
+        return Block(score, _evaluate(explicit), log_prior)
 
     def host_block(self, dust: Array, slope: Array) -> Block:
-        """Block of z given x and delta; D0(x, S0(z)) follows the host."""
+        """Block of z given x and delta; D follows the host."""
+        block = self.joint_block()
+        place = lambda latent: Position(latent, dust, slope)  # noqa: E731
 
         def score(moving):
-            return self.host_of(moving)[1]
+            if self.cross_term == "cut":  # the dust's network is not needed
+                return self.host_of(moving)[1]
+            return block.score(place(moving)).host
 
-        def explicit(moving):
-            host, of_host = self.host_of(moving)
-            transmission, _ = self.transmission_of(dust, host)
-            log_density, galaxy = self.explicit(host, transmission, slope)
-            return log_density, (galaxy, of_host)
+        def evaluate(moving):
+            found = block.evaluate(place(moving))
+            return found._replace(score=found.score.host, gradient=found.gradient.host)
 
-        return Block(score, _evaluate(explicit))
+        density = block.log_prior if self.cross_term == "full" else None
+        if self.cross_term == "cut" and self.host_prior.log_density is not None:
+            density = lambda at: self.host_prior.log_density(at.host, self.sigma_host)  # noqa: E731
+        log_prior = None if density is None else lambda moving: density(place(moving))
+        return Block(score, evaluate, log_prior)
 
-    def drift(self, position: Position) -> tuple[Position, Galaxy]:
-        """Gradient of the whole target but for the cross term (the paper's Eq. 3).
+    def joint_block(self) -> Block:
+        """All latents at once.
 
-        With the cross term left out it is no gradient of anything: fit for Adam and for
-        Langevin, not for a Metropolis step over all latents at once.
+        Under cut its score is no gradient of anything: fit for Adam and for Langevin, not
+        for a Metropolis step.
         """
+
+        def score(position):
+            host, of_host = self.host_of(position.host)
+            dust = self.dust_of(position.dust, host)
+            return Position(of_host + dust.cross, dust.score, jnp.zeros_like(position.slope))
 
         def explicit(position):
             host, of_host = self.host_of(position.host)
-            transmission, of_dust = self.transmission_of(position.dust, host)
-            log_density, galaxy = self.explicit(host, transmission, position.slope)
+            dust = self.dust_of(position.dust, host)
+            log_density, galaxy = self.explicit(host.image, dust.transmission, position.slope)
             log_density = log_density + self.slope_prior.log_prob(position.slope)
-            score = Position(of_host, of_dust, jnp.zeros_like(position.slope))
+            score = Position(of_host + dust.cross, dust.score, jnp.zeros_like(position.slope))
             return log_density, (galaxy, score)
 
-        evaluation = _evaluate(explicit)(position)
-        drift = jax.tree.map(jnp.add, evaluation.score, evaluation.gradient)
-        return drift, evaluation.galaxy
+        of_host, of_dust = self.host_prior.log_density, self.log_dust
+        log_prior = None
+        if self.cross_term == "full" and of_host is not None and of_dust is not None:
+            log_prior = lambda at: (  # noqa: E731
+                of_host(at.host, self.sigma_host) + of_dust(at.dust, at.host)
+            )
+        return Block(score, _evaluate(explicit), log_prior)
+
+    @property
+    def log_dust(self) -> Callable[[Array, Array], Array] | None:
+        """log p_sigma(x | host), of x and z; None where the dust prior has only a score.
+
+        Under cut up to a constant that depends on z.
+        """
+        if self.dust_prior.log_density is None:
+            return None
+        if self.cross_term == "full":
+            scale, noise = self.host_prior.level(self.sigma_host)
+            return lambda dust, host: self.dust_prior.log_density(
+                host / scale, dust, noise / scale, self.sigma_dust
+            )
+        return lambda dust, host: self.dust_prior.log_density(
+            dust, self.sigma_dust, self.host_of(host)[0].image
+        )
+
+    def drift(self, position: Position) -> tuple[Position, Galaxy]:
+        """Gradient of the whole target (under cut, the paper's Eq. 3), and the galaxy there."""
+        found = self.joint_block().evaluate(position)
+        return jax.tree.map(jnp.add, found.score, found.gradient), found.galaxy
 
 
 def _evaluate(explicit: Callable) -> Callable[[Any], Evaluation]:

@@ -83,8 +83,11 @@ def sample(
         warm_key, states, target, tuning, settings.warmup, **plan, advance=advance
     )
     advance = progress("draws", settings.draws)
-    _, trace = run.run(run_key, states, target, tuning, settings.draws, **plan, advance=advance)
-    prior_sd = prior_attenuation_sd(prior_key, target, trace, settings, progress)
+    states, trace = run.run(
+        run_key, states, target, tuning, settings.draws, **plan, advance=advance
+    )
+    hosts = states.position.host
+    prior_sd = prior_attenuation_sd(prior_key, target, hosts, settings.prior_draws, progress)
     return to_tree(gather(target, trace, tuning, prior_sd, cutout, settings), cutout)
 
 
@@ -133,10 +136,10 @@ def disperse(key: Array, target: Target, best: Position, chains: int) -> Positio
     """
     host_key, dust_key, slope_key = jax.random.split(key, 3)
     clean_host = target.host_prior.denoise(best.host, target.sigma_host, None)
-    host = target.host_of(best.host)[0]
-    clean_dust = target.dust_prior.denoise(best.dust, target.sigma_dust, host)
+    transmission = target.galaxy(best).transmission
+    clean_dust = target.dust_prior.latent(transmission)
     dusty = (jnp.arange(chains) % 2 == 0)[:, None, None]
-    none = target.dust_prior.latent(jnp.full_like(host, climb.START_TRANSMISSION))
+    none = target.dust_prior.latent(jnp.full_like(transmission, climb.START_TRANSMISSION))
     clean_dust = jnp.where(dusty, clean_dust, none[None])
     clean_host = jnp.broadcast_to(clean_host, clean_dust.shape)
     spread = START_SPREAD * jax.random.normal(slope_key, (chains,))
@@ -148,23 +151,25 @@ def disperse(key: Array, target: Target, best: Position, chains: int) -> Positio
 
 
 def prior_attenuation_sd(
-    key: Array, target: Target, trace: run.Trace, settings: Settings, progress: Stage = quiet
+    key: Array, target: Target, hosts: Array, draws: int, progress: Stage = quiet
 ) -> np.ndarray:
-    """Sd over the dust prior of A at 0.4754 micron, given the posterior mean host; (y, x), mag."""
-    host = jnp.asarray(trace.host.mean(axis=(0, 1)))
-    advance = progress("prior of the dust", settings.prior_draws)
+    """Sd over the dust prior of A at 0.4754 micron, given the host; (y, x), mag.
+
+    `hosts` are latents z of the posterior, (n, y, x), taken in turn.
+    """
+    advance = progress("prior of the dust", draws)
     maps = []
-    for draw_key in jax.random.split(key, settings.prior_draws):
-        maps.append(np.asarray(_prior_draw(draw_key, target, host)))
+    for number, draw_key in enumerate(jax.random.split(key, draws)):
+        maps.append(np.asarray(_prior_draw(draw_key, target, hosts[number % len(hosts)])))
         advance(1)
     return np.std(maps, axis=0, ddof=min(1, len(maps) - 1))
 
 
 @jax.jit
-def _prior_draw(key: Array, target: Target, host: Array) -> Array:
-    latent = target.dust_prior.sample(key, target.sigma_dust, host)
-    transmission, _ = target.transmission_of(latent, host)
-    return coordinates.attenuation(transmission, target.k_pivot)
+def _prior_draw(key: Array, target: Target, latent: Array) -> Array:
+    host, _ = target.host_of(latent)
+    dust = target.dust_of(target.draw_dust(key, host), host)
+    return coordinates.attenuation(dust.transmission, target.k_pivot)
 
 
 def gather(

@@ -70,8 +70,7 @@ def draw_data(key: jax.Array, target: Target, position: Position, flux: jax.Arra
 def log_joint(target: Target, position: Position) -> jax.Array:
     """ln of the collapsed posterior density, up to a constant."""
     explicit, _ = target.explicit(
-        target.host_of(position.host)[0],
-        target.transmission_of(position.dust, position.host)[0],
+        *target.galaxy(position)[:2],
         position.slope,
     )
     return (

@@ -58,6 +58,11 @@ class JointPrior:
     log_density: None = flax.struct.field(pytree_node=False, default=None)
 
     @property
+    def name(self) -> str:
+        """Architecture of the network, recorded in every output."""
+        return self.metadata["architecture"]
+
+    @property
     def metadata(self) -> dict:
         """What the weight file says about itself: coordinate, training, steps."""
         return {name: json.loads(value) for name, value in self.description}
@@ -70,6 +75,14 @@ class JointPrior:
     def transmission(self, clean: Array) -> Array:
         """D in (0, 1], (y, x), of a clean latent v; v is clipped to its range first."""
         return self.denoiser.axis.decode(clean)
+
+    def latent(self, transmission: Array) -> Array:
+        """Clean latent v, (y, x), of a transmission; the inverse of `transmission`."""
+        return self.denoiser.axis.encode(transmission)
+
+    def level(self, sigma: Array) -> Level:
+        """Scale (1) and noise of the dust's latent at `sigma`."""
+        return variance_exploding(sigma)
 
     def denoise_host(self, host_latent: Array, tau: Array) -> Array:
         """E[z0 | z], (y, x): one call of the network."""
@@ -139,6 +152,18 @@ class JointPrior:
         both = both + more * jax.random.normal(third, both.shape)
         host, dust = means[:, None, None] + wide * both
         return host, dust
+
+    def sample_dust(self, key: Array, z: Array, tau: Array, sigma: Array) -> Array:
+        """Draw x at noise level sigma given a noisy host, (y, x), by reverse diffusion."""
+        first, second = jax.random.split(key)
+        high = self.metadata["sigma"][1]
+        start = self.denoiser.dust.mean + high * jax.random.normal(first, (SIZE, SIZE))
+        levels = edm.ladder(high, sigma, STEPS)
+
+        def denoise(x, level):
+            return self.conditional(z, x, tau, level)[1]
+
+        return edm.reverse_diffusion(second, denoise, start, levels, CHURN)
 
     def _scales(self) -> tuple[Array, Array]:
         moments = (self.denoiser.host, self.denoiser.dust)

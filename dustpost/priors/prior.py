@@ -51,3 +51,33 @@ class TransmissionPrior(Prior, Protocol):
 
     def latent(self, transmission: Array) -> Array:
         """Clean latent of a transmission, (y, x)."""
+
+
+class CoupledPrior(Protocol):
+    """Prior of the dust given the noisy host z = z0 + tau e, with its gradient by z.
+
+    Attributes
+    ----------
+    coordinate : str
+        Name of v, as in `TransmissionPrior`.
+    log_density : callable or None
+        (z, x, tau, sigma) -> log p_sigma(x | z); None if only its scores are known.
+    """
+
+    coordinate: str
+    log_density: Callable[[Array, Array, Array, Array], Array] | None
+
+    def level(self, sigma: Array) -> Level:
+        """Scale and noise of the dust's latent at `sigma`."""
+
+    def transmission(self, clean: Array) -> Array:
+        """D in (0, 1], (y, x), of a clean latent."""
+
+    def latent(self, transmission: Array) -> Array:
+        """Clean latent of a transmission, (y, x)."""
+
+    def conditional(self, z: Array, x: Array, tau: Array, sigma: Array) -> tuple[Array, Array]:
+        """Cross term grad_z log p_sigma(x | z), and E[v | z, x], (y, x) each."""
+
+    def sample_dust(self, key: Array, z: Array, tau: Array, sigma: Array) -> Array:
+        """Draw x given z, (y, x)."""

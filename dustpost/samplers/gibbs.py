@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.posterior import Galaxy, Position, Target
+from dustpost.posterior import Galaxy, Host, Position, Target
 from dustpost.samplers import curvature, flux, hmc, slope
 
 
@@ -105,7 +105,7 @@ def kernel(
     dust_key, host_key, slope_key = jax.random.split(key, 3)
 
     def move_dust(key, state):
-        block = target.dust_block(state.galaxy.host)
+        block = target.dust_block(Host(state.position.host, state.galaxy.host))
         begin = hmc.init((state.position.dust, state.position.slope), block)
         end, info = hmc.kernel(
             key, begin, block, tuning.step_dust, tuning.precision_dust, steps, measure_curl
