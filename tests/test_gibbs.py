@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost import coordinates
+from dustpost.diagnostics.geweke import geweke_z
 from dustpost.likelihood import log_likelihood
 from dustpost.samplers import flux, gibbs
 from tests import gaussian_world as world
@@ -63,10 +64,8 @@ def before_and_after(keys, target, sweep):
 def z_scores(sweep):
     keys = jax.random.split(jax.random.key(1), GALAXIES)
     first, last, info = before_and_after(keys, world.target(noise=0.05), sweep)
-    moved = np.asarray(last - first)
-    spread = np.asarray(first).std(axis=0)
-    error = np.maximum(moved.std(axis=0), 1e-30) / GALAXIES**0.5
-    return moved.mean(axis=0) / error, moved.std(axis=0) / spread, info
+    distance = np.std(last - first, axis=0) / np.std(first, axis=0)
+    return geweke_z(first, last), distance, info
 
 
 def test_sweeps_leave_the_joint_density_invariant():
