@@ -79,3 +79,20 @@ def log_joint(target: Target, position: Position) -> jax.Array:
         + target.host_prior.log_density(position.host, target.sigma_host)
         + target.dust_prior.log_density(position.dust, target.sigma_dust)
     )
+
+
+def observed(key: jax.Array, target: Target) -> tuple[Target, Position]:
+    """A galaxy drawn from the prior: the target with its data, and where it truly is."""
+    prior_key, data_key = jax.random.split(key)
+    position, flux = draw_prior(prior_key, target)
+    return draw_data(data_key, target, position, flux), position
+
+
+def brisk_target(noise: float = 0.05) -> Target:
+    """The same world with fields of short correlation, in which short runs mix."""
+    wide = target(noise)
+    light, clear = wide.host_prior.mean, wide.dust_prior.mean
+    return wide.replace(
+        host_prior=GaussianPrior(light, matern_power(SHAPE, 0.1, 0.5)),
+        dust_prior=GaussianPrior(clear, matern_power(SHAPE, 0.006, 0.5)),
+    )

@@ -15,7 +15,7 @@ LAYERS = (
     ("networks",),
     ("priors",),
     ("posterior", "simulate"),
-    ("samplers",),
+    ("samplers", "model"),
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),
     ("settings", "progress", "mock", "outputs", "sample", "pairs", "train", "doctor"),

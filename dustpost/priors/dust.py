@@ -73,6 +73,11 @@ class DustPrior:
         return {name: json.loads(value) for name, value in self.description}
 
     @property
+    def normalised(self) -> bool:
+        """False: the constant of `log_density` depends on the host."""
+        return False
+
+    @property
     def sigma_range(self) -> tuple[float, float]:
         """Lowest and highest noise level that the network was trained for."""
         low, high = self.metadata.get("sigma", FIRST_RANGE)

@@ -38,6 +38,11 @@ class GaussianPrior:
         """As a prior of the dust, its latent is the transmission itself."""
         return "transmission"
 
+    @property
+    def normalised(self) -> bool:
+        """True: `log_density` is the density itself."""
+        return True
+
     def transmission(self, clean: Array) -> Array:
         """D of a clean latent, in [1e-4, 1]."""
         return transmission_from_clean(clean)

@@ -42,9 +42,12 @@ class TransmissionPrior(Prior, Protocol):
     ----------
     coordinate : str
         Name of v, see `dustpost.networks.coordinate`; "transmission" if v = D.
+    normalised : bool
+        Whether the constant of `log_density` is the same for every condition.
     """
 
     coordinate: str
+    normalised: bool
 
     def transmission(self, clean: Array) -> Array:
         """D in (0, 1], (y, x), of a clean latent."""

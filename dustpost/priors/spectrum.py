@@ -52,6 +52,9 @@ class FluxPrior(Protocol):
     def collapse(self, estimate: Array, precision: Array) -> tuple[Array, dist.Distribution]:
         """Log of int exp(-sum P (F - F^)^2 / 2) p(F) dF, and q(F) to draw from."""
 
+    def distribution(self, bands: int) -> dist.Distribution:
+        """p(F) itself, of event shape (band,)."""
+
 
 @flax.struct.dataclass
 class FlatFlux:
@@ -66,6 +69,10 @@ class FlatFlux:
         sd = precision**-0.5
         log_mass = jnp.sum(jnp.log(sd) + 0.5 * jnp.log(2 * jnp.pi) + log_ndtr(estimate / sd))
         return log_mass, dist.TruncatedNormal(estimate, sd, low=0.0).to_event(1)
+
+    def distribution(self, bands: int) -> dist.ImproperUniform:
+        """p(F) itself; it cannot be drawn from."""
+        return dist.ImproperUniform(dist.constraints.positive, (), (bands,))
 
 
 @flax.struct.dataclass
@@ -88,7 +95,7 @@ class StellarFlux:
         """Log p(F), Jacobian of the logarithm included; -inf outside F > 0."""
         inside = jnp.all(flux > 0)
         safe = jnp.where(inside, flux, 1.0)
-        return jnp.where(inside, self._distribution().log_prob(safe), -jnp.inf)
+        return jnp.where(inside, self.distribution().log_prob(safe), -jnp.inf)
 
     def collapse(self, estimate: Array, precision: Array) -> tuple[Array, dist.Distribution]:
         """Laplace's integral in y = ln F about its mode, found by Newton's method."""
@@ -118,11 +125,12 @@ class StellarFlux:
         volume = 0.5 * mode.size * jnp.log(2 * jnp.pi) - 0.5 * jnp.linalg.slogdet(hessian)[1]
         return peak + volume, proposal
 
+    def distribution(self, bands: int | None = None) -> dist.TransformedDistribution:
+        """p(F) itself: log-normal."""
+        return dist.TransformedDistribution(self._normal(), dist.transforms.ExpTransform())
+
     def _normal(self) -> dist.MultivariateNormal:
         return dist.MultivariateNormal(self.mean, scale_tril=self.scale_tril)
-
-    def _distribution(self) -> dist.TransformedDistribution:
-        return dist.TransformedDistribution(self._normal(), dist.transforms.ExpTransform())
 
 
 def stellar_flux(wavelength: np.ndarray, total: np.ndarray) -> StellarFlux:

@@ -1,0 +1,196 @@
+"""The NumPyro model: the same posterior as the sweeps', and no made-up densities."""
+
+from functools import partial
+
+import arviz
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import pytest
+from numpyro import handlers
+from numpyro.infer import MCMC, NUTS, Predictive, init_to_value
+
+from dustpost import coordinates
+from dustpost.errors import DustpostError
+from dustpost.likelihood import log_likelihood
+from dustpost.model import PriorDistribution, model
+from dustpost.priors.gaussian import GaussianPrior
+from dustpost.priors.spectrum import FlatFlux
+from dustpost.samplers import gibbs
+from tests import gaussian_world as world
+
+NAMES = ("slope", "ln F0", "ln F2", "mean A", "x", "z", "S", "D")
+Z_SCORE = 4.0
+
+
+def functionals(slope, flux, host, transmission, position):
+    attenuation = coordinates.mean_attenuation(host, transmission, 1.0)
+    values = [slope, jnp.log(flux[0]), jnp.log(flux[2]), attenuation, position.dust[3, 4]]
+    return jnp.stack([*values, position.host[3, 3], host[3, 4], transmission[4, 4]])
+
+
+@partial(jax.jit, static_argnames=("sweeps", "chains"))
+def by_sweeps(key, target, position, sweeps, chains):
+    tuning = gibbs.tune(target, position, 0.5)
+
+    def one(key):
+        first, key = jax.random.split(key)
+
+        def sweep(state, key):
+            state, _ = gibbs.kernel(key, state, target, tuning, 4)
+            galaxy, place = state.galaxy, state.position
+            return state, functionals(
+                place.slope, state.flux.value, galaxy.host, galaxy.transmission, place
+            )
+
+        start = gibbs.init(first, position, target)
+        return jax.lax.scan(sweep, start, jax.random.split(key, sweeps))[1]
+
+    return jax.vmap(one)(jax.random.split(key, chains))
+
+
+def by_nuts(key, target, position, flux, draws, chains=1):
+    start = {"z": position.host, "x": position.dust, "slope": position.slope, "F": flux}
+    kernel = NUTS(model, init_strategy=init_to_value(values=start), max_tree_depth=5)
+    mcmc = MCMC(
+        kernel,
+        num_warmup=120,
+        num_samples=draws,
+        num_chains=chains,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    mcmc.run(key, target)
+    found = mcmc.get_samples(group_by_chain=True)
+
+    def one(draw):
+        place = world.Position(draw["z"], draw["x"], draw["slope"])
+        return functionals(draw["slope"], draw["F"], draw["S"], draw["D"], place)
+
+    return jax.vmap(jax.vmap(one))(found)
+
+
+def moments(draws):
+    """Means and sds, (functional,) each, and their standard errors; (chain, draw, functional)."""
+    draws = np.asarray(draws)
+    ess = np.array([arviz.ess(draws[..., i]) for i in range(draws.shape[-1])])
+    mean, sd = draws.mean(axis=(0, 1)), draws.std(axis=(0, 1))
+    return ess, mean, sd, sd / ess**0.5, sd / (2 * ess) ** 0.5
+
+
+def test_nuts_and_the_sweeps_agree():
+    """Two gates: enough effective draws of both, then means and sds within their errors."""
+    target, position = world.observed(jax.random.key(3), world.brisk_target())
+    flux = target.galaxy(position).estimate
+    first = by_sweeps(jax.random.key(4), target, position, 160, 48)[:, 40:]
+    second = by_nuts(jax.random.key(5), target, position, flux, 500)
+    (ess, *one), (ess_nuts, *two) = moments(first), moments(second)
+    assert ess.min() > 200 and ess_nuts.min() > 200, (ess, ess_nuts)
+    for of_sweeps, of_nuts, error, other in zip(one[:2], two[:2], one[2:], two[2:], strict=True):
+        z = (of_sweeps - of_nuts) / np.hypot(error, other)
+        assert np.abs(z).max() < Z_SCORE, dict(zip(NAMES, z, strict=True))
+
+
+def density(target, position, flux, **options):
+    values = {"z": position.host, "x": position.dust, "slope": position.slope, "F": flux}
+    values = {name: value for name, value in values.items() if name not in options.pop("drop", ())}
+    return numpyro.infer.util.log_density(model, (target,), options, values)
+
+
+def test_joint_density_is_the_sum_of_its_parts():
+    target, position = world.observed(jax.random.key(0), world.target())
+    galaxy = target.galaxy(position)
+    total, trace = density(target, position, galaxy.estimate)
+    parts = [
+        target.host_prior.log_density(position.host, target.sigma_host),
+        target.dust_prior.log_density(position.dust, target.sigma_dust),
+        target.slope_prior.log_prob(position.slope),
+        target.flux_prior.log_density(galaxy.estimate),
+        log_likelihood(target.observation, galaxy.templates, galaxy.estimate),
+    ]
+    np.testing.assert_allclose(total, sum(parts), rtol=1e-5)
+    np.testing.assert_allclose(trace["S"]["value"], galaxy.host, rtol=1e-5)
+    np.testing.assert_allclose(trace["D"]["value"], galaxy.transmission, rtol=1e-5)
+    fixed, _ = density(target, position, galaxy.estimate, host=position.host, drop=("z",))
+    np.testing.assert_allclose(fixed, total - parts[0], rtol=1e-5)
+
+
+def test_slope_can_be_conditioned():
+    target, truth = world.observed(jax.random.key(1), world.target())
+    grey = handlers.condition(model, {"slope": jnp.asarray(0.7)})
+    trace = handlers.trace(handlers.seed(grey, jax.random.key(0))).get_trace(target)
+    assert trace["slope"]["is_observed"] and trace["slope"]["value"] == 0.7
+    start = init_to_value(
+        values={"z": truth.host, "x": truth.dust, "F": jnp.array([2.0, 3.0, 4.0])}
+    )
+    kernel = NUTS(grey, init_strategy=start, max_tree_depth=3)
+    mcmc = MCMC(kernel, num_warmup=5, num_samples=5, progress_bar=False)
+    mcmc.run(jax.random.key(2), target)
+    assert "slope" not in mcmc.get_samples()
+    assert np.ptp(mcmc.get_samples()["mean_attenuation"]) > 0
+
+
+def test_prior_predictive():
+    target = world.target()
+    draws = Predictive(handlers.uncondition(model), num_samples=400)(jax.random.key(0), target)
+    assert draws["Y"].shape == (400, *target.observation.data.shape)
+    spread = jnp.sqrt(jnp.mean(target.dust_prior.power) + target.sigma_dust**2)
+    np.testing.assert_allclose(draws["x"].std(), spread, rtol=0.05)
+    several = PriorDistribution(target.dust_prior, target.sigma_dust, None, world.SHAPE)
+    assert several.sample(jax.random.key(1), (2, 3)).shape == (2, 3, *world.SHAPE)
+    assert several.log_prob(draws["x"]).shape == (400,)
+
+
+@flax.struct.dataclass
+class ScoreOnly(GaussianPrior):
+    """A prior that has lost its density."""
+
+    log_density: None = flax.struct.field(pytree_node=False, default=None)
+
+
+@flax.struct.dataclass
+class Unnormalised(GaussianPrior):
+    """A prior whose constant depends on the host."""
+
+    @property
+    def normalised(self):
+        return False
+
+
+def as_a(kind, prior):
+    return kind(prior.mean, prior.power)
+
+
+@pytest.mark.parametrize("which", ["host_prior", "dust_prior"])
+def test_a_score_is_no_density(which):
+    target, position = world.observed(jax.random.key(0), world.target())
+    target = target.replace(**{which: as_a(ScoreOnly, getattr(target, which))})
+    mcmc = MCMC(NUTS(model), num_warmup=1, num_samples=1, progress_bar=False)
+    with pytest.raises(DustpostError, match="only by its score.*silently drop.*dustpost sample"):
+        mcmc.run(jax.random.key(0), target)
+    # but it can be drawn from
+    Predictive(handlers.uncondition(model), num_samples=2)(jax.random.key(0), target)
+    if which == "host_prior":
+        flux = target.galaxy(position).estimate
+        total, _ = density(target, position, flux, host=position.host, drop=("z",))
+        assert jnp.isfinite(total)
+
+
+def test_an_energy_of_the_dust_needs_a_fixed_host():
+    target, position = world.observed(jax.random.key(0), world.target())
+    flux = target.galaxy(position).estimate
+    target = target.replace(dust_prior=as_a(Unnormalised, target.dust_prior))
+    with pytest.raises(DustpostError, match=r"depends on the host.*model\(target, host="):
+        density(target, position, flux)
+    total, _ = density(target, position, flux, host=position.host, drop=("z",))
+    assert jnp.isfinite(total)
+
+
+def test_flat_flux_has_a_site_too():
+    target, position = world.observed(jax.random.key(0), world.target())
+    flux = target.galaxy(position).estimate
+    total, _ = density(target, position, flux)
+    flat, _ = density(target.replace(flux_prior=FlatFlux()), position, flux)
+    np.testing.assert_allclose(flat, total - target.flux_prior.log_density(flux), rtol=1e-5)
