@@ -19,6 +19,8 @@ from jax import Array
 
 from dustpost import coordinates
 from dustpost.attenuation import band_attenuation
+from dustpost.diagnostics.convergence import RHAT_GOOD
+from dustpost.diagnostics.ranks import mixed
 from dustpost.draws import Draws
 from dustpost.io.cutout import Cutout
 from dustpost.io.read import to_observation
@@ -27,15 +29,15 @@ from dustpost.networks.diffusion import perturb, sigma_of
 from dustpost.posterior import Position, Target
 from dustpost.priors.dust import load_dust_prior
 from dustpost.priors.host import find_hsc64, load_host_prior
-from dustpost.priors.joint import load_sim_prior
-from dustpost.priors.prior import Prior
+from dustpost.priors.joint import load_joint_prior, load_sim_prior
+from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
 from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import FlatFlux, stellar_flux
 from dustpost.progress import Stage, quiet
 from dustpost.results import to_tree
 from dustpost.samplers import gibbs, run
 from dustpost.samplers import map as climb
-from dustpost.settings import Settings
+from dustpost.settings import SIGMA_DUST, Settings
 
 MOST_ITERATIONS = 600
 START_SPREAD = 0.1  # sd of delta over the chains' starts
@@ -84,7 +86,14 @@ def sample(
     )
     advance = progress("draws", settings.draws)
     states, trace = run.run(
-        run_key, states, target, tuning, settings.draws, **plan, advance=advance
+        run_key,
+        states,
+        target,
+        tuning,
+        settings.draws,
+        **plan,
+        advance=advance,
+        enough=lambda scalars: enough(scalars, settings.ess),
     )
     hosts = states.position.host
     prior_sd = prior_attenuation_sd(prior_key, target, hosts, settings.prior_draws, progress)
@@ -99,16 +108,20 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
     else:
         total = np.sum(np.where(cutout.ivar > 0, cutout.data, 0.0), axis=(1, 2))
         flux_prior = stellar_flux(cutout.wavelength / (1 + cutout.redshift), total)
+    dust_prior = choose_dust_prior(settings)
+    sigma_dust = settings.sigma_dust or SIGMA_DUST[dust_prior.coordinate]
     return Target(
         observation=inflate_noise(observation, settings.noise_inflation),
         host_prior=choose_host_prior(settings),
-        dust_prior=load_dust_prior(settings.dust_weights or None),
+        dust_prior=dust_prior,
         flux_prior=flux_prior,
         slope_prior=slope_prior(),
         sigma_host=sigma_of(jnp.asarray(settings.t_host)),
-        sigma_dust=jnp.asarray(settings.sigma_dust),
+        sigma_dust=jnp.asarray(sigma_dust),
         curve=settings.curve,
         norm=settings.norm,
+        kind=settings.target,
+        cross_term=settings.cross_term,
         covering_threshold=settings.covering_threshold,
     )
 
@@ -121,6 +134,12 @@ def choose_host_prior(settings: Settings) -> Prior:
     else:
         own = settings.host_prior == "sim"
     return load_sim_prior(weights) if own else load_host_prior(weights)
+
+
+def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
+    """Load the dust given the host or, for the full cross term, host and dust together."""
+    load = load_joint_prior if settings.cross_term == "full" else load_dust_prior
+    return load(settings.dust_weights or None)
 
 
 def find_map(target: Target, progress: Stage = quiet) -> climb.Result:
@@ -172,6 +191,15 @@ def _prior_draw(key: Array, target: Target, latent: Array) -> Array:
     return coordinates.attenuation(dust.transmission, target.k_pivot)
 
 
+def enough(scalars: run.Scalars, ess: int) -> bool:
+    """Whether every scalar has R-hat below `RHAT_GOOD` and a bulk ESS of `ess`; 0 is never."""
+    if not ess or scalars.slope.shape[1] < 20:
+        return False
+    others = (scalars.slope, scalars.mean_attenuation, scalars.covering_fraction)
+    series = np.stack([*np.moveaxis(scalars.flux, -1, 0), *others, scalars.log_screen], axis=-1)
+    return mixed(series, ess, RHAT_GOOD)
+
+
 def gather(
     target: Target,
     trace: run.Trace,
@@ -185,16 +213,12 @@ def gather(
     series = scalars.slope.shape
     hold = lambda per_chain: np.broadcast_to(np.asarray(per_chain)[:, None], series)  # noqa: E731
     stats = {
-        "acceptance_dust": info.acceptance_dust,
-        "acceptance_host": info.acceptance_host,
-        "acceptance_flux": info.acceptance_flux,
+        **{f"acceptance_{name}": rate for name, rate in info.acceptance.items()},
         "curl_defect": info.curl_defect,
         "slope_tries": info.slope_tries,
         "log_likelihood": scalars.log_likelihood,
-        "step_size_dust": hold(tuning.step_dust),
-        "step_size_host": hold(tuning.step_host),
+        **{f"step_size_{name}": hold(step) for name, step in tuning.step.items()},
     }
-    every = settings.keep
     return Draws(
         flux=scalars.flux,
         slope=scalars.slope,
@@ -203,7 +227,7 @@ def gather(
         log_screen=scalars.log_screen,
         host=trace.host,
         transmission=trace.transmission,
-        kept=np.arange(every - 1, series[1], every),
+        kept=trace.kept,
         stats=stats,
         model=trace.model,
         prior_attenuation_sd=prior_sd,
@@ -218,12 +242,13 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         observation.wavelength, observation.weight, slope, target.curve, target.norm
     )
     same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
-    same += ("sigma_dust", "noise_inflation", "covering_threshold", "chains", "warmup", "draws")
+    same += ("noise_inflation", "covering_threshold", "chains", "warmup", "draws")
     same += ("relax", "leapfrog", "keep", "prior_draws", "seed")
     versions = [f"python {platform.python_version()}"]
     return {name: getattr(settings, name) for name in same} | {
         "k": np.asarray(k).tolist(),
         "k_reference": float(target.k_pivot),
+        "sigma_dust": float(target.sigma_dust),
         "sigma_host": float(target.sigma_host),
         "dust_coordinate": target.dust_prior.coordinate,
         "filter_average": str(settings.filter_average),

@@ -12,16 +12,15 @@ from dustpost.errors import DustpostError
 CHOICES = {
     "sampler": ("gibbs",),
     "host_prior": ("auto", "hsc64", "sim"),
-    "cross_term": ("cut",),
-    "target": ("denoised",),
+    "cross_term": ("cut", "full"),
+    "target": ("denoised", "smoothed"),
     "flux_prior": ("colours", "flat"),
     "curve": ("calzetti-noll", "paper"),
     "norm": ("lambda0", "paper"),
 }
+SIGMA_DUST = {"transmission": 0.05, "optical_depth": 0.05, "log_attenuation": 0.1}
 PLANNED = {
     "sampler": ("langevin", "split-gibbs"),
-    "cross_term": ("full",),
-    "target": ("smoothed",),
 }
 
 
@@ -37,11 +36,13 @@ class Settings:
         HSC-64, or the network trained on this package's simulator; "auto" takes HSC-64
         where galaxygrad is installed.
     host_weights, dust_weights : str
-        Weight files in place of those installed; "" for these.
-    cross_term : {"cut"}
-        The paper's Eq. 3: grad_S log p(D | S) left out.
-    target : {"denoised"}
-        The latents carry noise, the likelihood sees the denoised galaxy.
+        Weight files in place of those installed; "" for these. Under "full" the dust's are
+        those of the network of hosts and dust.
+    cross_term : {"cut", "full"}
+        "cut" is the paper's Eq. 3, grad_S log p(D | S) left out; "full" adds it, by the
+        network of hosts and dust, and moves all latents at once.
+    target : {"denoised", "smoothed"}
+        The latents carry noise; the likelihood sees the denoised galaxy, or the noisy one.
     flux_prior : {"colours", "flat"}
         Stellar colours with a free level, or flat in F > 0.
     curve, norm : str
@@ -50,7 +51,8 @@ class Settings:
         Diffusion time of the host's latent.
     sigma_dust : float
         Noise of the dust's latent, in the coordinate of the dust prior (transmission for
-        the one that ships).
+        the one that ships, log_attenuation for the network of hosts and dust). 0 takes
+        `SIGMA_DUST` of that coordinate.
     noise_inflation : float
         Factor on the noise sd, for correlated noise.
     covering_threshold : float
@@ -61,6 +63,9 @@ class Settings:
     chains, warmup, draws : int
         Chains, and sweeps of each before and after the step sizes are fixed; rounded up to
         a multiple of `keep`.
+    ess : int
+        The draws end early once every scalar has R-hat below 1.01 and this bulk ESS over
+        all chains; 0 for all draws.
     relax : int
         Steps of unadjusted Langevin dynamics before the warm-up.
     keep : int
@@ -83,7 +88,7 @@ class Settings:
     curve: str = "calzetti-noll"
     norm: str = "lambda0"
     t_host: float = 0.02
-    sigma_dust: float = 0.05
+    sigma_dust: float = 0.0
     noise_inflation: float = 1.0
     covering_threshold: float = 0.05
     filter_average: bool = True
@@ -91,6 +96,7 @@ class Settings:
     relax: int = 600
     warmup: int = 60
     draws: int = 200
+    ess: int = 0
     keep: int = 5
     leapfrog: int = 8
     prior_draws: int = 64
@@ -108,10 +114,10 @@ class Settings:
         for name in ("chains", "draws", "keep", "leapfrog", "prior_draws"):
             if getattr(self, name) < 1:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("relax", "warmup"):
+        for name in ("relax", "warmup", "ess", "sigma_dust"):
             if getattr(self, name) < 0:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 0")
-        for name in ("t_host", "sigma_dust", "noise_inflation", "covering_threshold"):
+        for name in ("t_host", "noise_inflation", "covering_threshold"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise DustpostError(f"{name} = {value} must be a positive number")

@@ -4,15 +4,21 @@ The dust does not depend on the host here, so that the cross term is zero and th
 conditionals of one joint density.
 """
 
+from dataclasses import fields
+from functools import partial
+
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dustpost import coordinates
 from dustpost.observation import Observation
 from dustpost.posterior import Position, Target
 from dustpost.priors.gaussian import GaussianPrior, matern_power
 from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import StellarFlux
+from dustpost.samplers import gibbs
 
 SHAPE = (8, 8)
 
@@ -48,9 +54,10 @@ def target(noise: float = 0.02) -> Target:
 def draw_prior(key: jax.Array, target: Target) -> tuple[Position, jax.Array]:
     """Position and fluxes from the prior."""
     host_key, dust_key, slope_key, flux_key = jax.random.split(key, 4)
+    host = target.host_prior.sample(host_key, target.sigma_host)
     position = Position(
-        target.host_prior.sample(host_key, target.sigma_host),
-        target.dust_prior.sample(dust_key, target.sigma_dust),
+        host,
+        target.draw_dust(dust_key, target.host_of(host)[0]),
         target.slope_prior.sample(slope_key),
     )
     prior = target.flux_prior
@@ -88,7 +95,7 @@ def observed(key: jax.Array, target: Target) -> tuple[Target, Position]:
     return draw_data(data_key, target, position, flux), position
 
 
-def brisk_target(noise: float = 0.05) -> Target:
+def brisk_target(noise: float = 0.004) -> Target:
     """The same world with fields of short correlation, in which short runs mix."""
     wide = target(noise)
     light, clear = wide.host_prior.mean, wide.dust_prior.mean
@@ -96,3 +103,100 @@ def brisk_target(noise: float = 0.05) -> Target:
         host_prior=GaussianPrior(light, matern_power(SHAPE, 0.1, 0.5)),
         dust_prior=GaussianPrior(clear, matern_power(SHAPE, 0.006, 0.5)),
     )
+
+
+def functionals(slope, flux, host, transmission, position):
+    """Numbers by which two samplers are compared."""
+    attenuation = coordinates.mean_attenuation(host, transmission, 1.0)
+    values = [slope, jnp.log(flux[0]), jnp.log(flux[2]), attenuation, position.dust[3, 4]]
+    return jnp.stack([*values, position.host[3, 3], host[3, 4], transmission[4, 4]])
+
+
+@partial(jax.jit, static_argnames=("sweeps", "chains"))
+def by_sweeps(key, target, position, tuning, sweeps, chains):
+    """Functionals (chain, sweep, ...) of the package's own sweeps."""
+
+    def one(key):
+        first, key = jax.random.split(key)
+
+        def sweep(state, key):
+            state, _ = gibbs.kernel(key, state, target, tuning, 4)
+            galaxy, place = state.galaxy, state.position
+            return state, functionals(
+                place.slope, state.flux.value, galaxy.host, galaxy.transmission, place
+            )
+
+        start = gibbs.init(first, position, target)
+        return jax.lax.scan(sweep, start, jax.random.split(key, sweeps))[1]
+
+    return jax.vmap(one)(jax.random.split(key, chains))
+
+
+@flax.struct.dataclass
+class CoupledGaussian(GaussianPrior):
+    """White dust tied to a white host: v = mean + tie (z0 - host_mean) + e, e of `power`.
+
+    The cross term and the joint posterior mean are closed forms, pixel by pixel.
+    """
+
+    host_mean: jax.Array
+    host_power: jax.Array
+    tie: jax.Array
+
+    def _given(self, z, tau, sigma):
+        gain = self.host_power / (self.host_power + tau**2)
+        mean = self.mean + self.tie * gain * (z - self.host_mean)
+        own = self.tie**2 * self.host_power * (1 - gain) + self.power
+        return mean, own, own + sigma**2, gain
+
+    def conditional(self, z, x, tau, sigma):
+        """Cross term, and E[v | z, x]."""
+        mean, own, total, gain = self._given(z, tau, sigma)
+        away = x - mean
+        return self.tie * gain * away / total, mean + own / total * away
+
+    def log_density(self, z, x, tau, sigma):
+        """log p_sigma(x | z)."""
+        mean, _, total, _ = self._given(z, tau, sigma)
+        return -0.5 * jnp.sum((x - mean) ** 2 / total + jnp.log(2 * jnp.pi * total))
+
+    def sample_dust(self, key, z, tau, sigma):
+        """Draw x given z."""
+        mean, _, total, _ = self._given(z, tau, sigma)
+        return mean + jnp.sqrt(total) * jax.random.normal(key, z.shape)
+
+
+def coupled_target(noise: float = 0.05) -> Target:
+    """A world with a cross term, for `cross_term="full"`."""
+    free = target(noise)
+    light, flat = free.host_prior.mean, jnp.ones(SHAPE)
+    return free.replace(
+        host_prior=GaussianPrior(light, 0.1 * flat),
+        dust_prior=CoupledGaussian(0.7 * flat, 0.002 * flat, light, 0.1 * flat, -0.15 * flat),
+        cross_term="full",
+    )
+
+
+@flax.struct.dataclass
+class ScoreOnlyGaussian(GaussianPrior):
+    """The same prior to a sampler that is not told its density."""
+
+    log_density = None
+
+
+@flax.struct.dataclass
+class ScoreOnlyCoupled(CoupledGaussian):
+    """Likewise, dust and cross term."""
+
+    log_density = None
+
+
+def score_only(target: Target) -> Target:
+    """The target with its densities withheld: Metropolis ratios then come from the scores."""
+
+    def withheld(prior):
+        kind = ScoreOnlyCoupled if isinstance(prior, CoupledGaussian) else ScoreOnlyGaussian
+        return kind(**{field.name: getattr(prior, field.name) for field in fields(prior)})
+
+    priors = {name: withheld(getattr(target, name)) for name in ("host_prior", "dust_prior")}
+    return target.replace(**priors)

@@ -7,13 +7,17 @@ must still be distributed as the prior, and fit their data as well as the true o
 
 from functools import partial
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dustpost import coordinates
 from dustpost.diagnostics.geweke import geweke_z
+from dustpost.errors import DustpostError
 from dustpost.likelihood import log_likelihood
+from dustpost.posterior import Position
 from dustpost.samplers import flux, gibbs
 from tests import gaussian_world as world
 
@@ -44,12 +48,18 @@ def before_and_after(keys, target, sweep):
         weighed = flux.weigh(value, galaxy, seen.flux_prior)
         state = gibbs.State(position, galaxy, weighed)
         # fixed masses: they may not depend on the galaxy
-        tuning = gibbs.Tuning(
-            jnp.asarray(0.4),
-            jnp.asarray(0.4),
+        of_dust, of_host = (
             (jnp.full(world.SHAPE, 500.0), jnp.asarray(20.0)),
             jnp.full(world.SHAPE, 25.0),
         )
+        precision = {
+            "orbit": jnp.asarray({"cut": 40.0, "full": 7e3}[target.cross_term]),
+            "dust": of_dust,
+            "host": of_host,
+            "joint": Position(of_host, *of_dust),
+        }
+        step = dict.fromkeys(precision, jnp.asarray(0.4))
+        tuning = gibbs.Tuning(step, precision, jnp.full(world.SHAPE, -0.7))
         first = functionals(state, seen)
 
         def step(state, key):
@@ -61,20 +71,46 @@ def before_and_after(keys, target, sweep):
     return jax.vmap(one)(keys)
 
 
-def z_scores(sweep):
+def z_scores(sweep, target=None):
+    target = world.score_only(world.target(noise=0.05)) if target is None else target
     keys = jax.random.split(jax.random.key(1), GALAXIES)
-    first, last, info = before_and_after(keys, world.target(noise=0.05), sweep)
-    distance = np.std(last - first, axis=0) / np.std(first, axis=0)
-    return geweke_z(first, last), distance, info
+    first, last, info = before_and_after(keys, target, sweep)
+    moved = np.asarray(last - first)
+    return geweke_z(first, last), moved.std(axis=0) / np.asarray(first).std(axis=0), info
 
 
-def test_sweeps_leave_the_joint_density_invariant():
-    z, distance, info = z_scores(gibbs.kernel)
+@pytest.mark.parametrize("cross_term", ["cut", "full"])
+def test_sweeps_leave_the_joint_density_invariant(cross_term):
+    """Scores alone; under full the dust is tied to the host and all latents move at once."""
+    whole = world.target(noise=0.05) if cross_term == "cut" else world.coupled_target()
+    z, distance, info = z_scores(gibbs.kernel, world.score_only(whole))
     assert distance.min() > 0.1  # everything moved, by a fair part of its prior's width
-    assert 0.5 < info.acceptance_dust.mean() < 0.99
-    assert 0.5 < info.acceptance_host.mean() < 0.99
-    assert info.acceptance_flux.mean() > 0.8
+    for name in gibbs.SCANS[cross_term][:-1]:
+        assert 0.5 < info.acceptance[name].mean() < 0.99, name
+    assert info.acceptance["flux"].mean() > 0.8
     assert np.abs(z).max() < 3.5, z
+
+
+def test_all_latents_at_once_without_the_cross_term_is_refused():
+    with pytest.raises(DustpostError, match="no Metropolis ratio"):
+        gibbs.scan_of(world.target(), ("joint",))
+
+
+def test_all_latents_at_once_without_the_cross_term_is_seen():
+    """Negative control: the joint move, its score short of grad_z log p(x | z)."""
+    short = world.score_only(world.coupled_target())
+    short = short.replace(dust_prior=NoCross(**vars(short.dust_prior)))
+    assert np.abs(z_scores(gibbs.kernel, short)[0]).max() > 5
+
+
+@flax.struct.dataclass
+class NoCross(world.ScoreOnlyCoupled):
+    """Dust that says nothing of its host."""
+
+    def conditional(self, z, x, tau, sigma):
+        """Cross term left out, and E[v | z, x]."""
+        cross, clean = super().conditional(z, x, tau, sigma)
+        return 0.0 * cross, clean
 
 
 def stale_flux(key, state, target, tuning, steps):
@@ -92,7 +128,7 @@ def test_a_flux_that_is_not_redrawn_is_seen():
 def moving_mass(key, state, target, tuning, steps):
     """Negative control: a mass computed from the very variables that it moves."""
     mass = 30.0 / jnp.maximum(state.position.dust, 0.2) ** 8
-    tuning = tuning._replace(precision_dust=(mass, tuning.precision_dust[1]))
+    tuning.precision["dust"] = mass, tuning.precision["dust"][1]
     return gibbs.kernel(key, state, target, tuning, steps)
 
 

@@ -1,12 +1,16 @@
 """HMC within Gibbs, the band fluxes collapsed.
 
-One sweep:  (x, delta) | z   by score-HMC,
-            z | x, delta     by score-HMC,
-            delta | z, x     by elliptical slice,
-each with F integrated out and redrawn at once (`dustpost.samplers.flux`).
+A sweep is a scan of moves, each of which leaves one conditional of the target invariant:
 
-The cross term grad_S log p(x | S) is left out of the second move, which makes the target
-a cut posterior; its two conditionals are those of no joint density.
+    orbit   x along a screen's line, given z and delta     `dustpost.samplers.orbit`
+    dust    (x, delta) given z                             score-HMC
+    host    z given x and delta                            score-HMC
+    joint   (z, x, delta)                                  score-HMC, full cross term only
+    slope   delta given the galaxy                         elliptical slice
+
+F is integrated out of all of them and redrawn at once with each (`dustpost.samplers.flux`),
+so that their order is free. Without the cross term the target is a cut posterior: its two
+conditionals are those of no joint density, z and x must take turns.
 """
 
 from collections.abc import Callable
@@ -16,8 +20,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dustpost.errors import DustpostError
 from dustpost.posterior import Galaxy, Host, Position, Target
-from dustpost.samplers import curvature, flux, hmc, slope
+from dustpost.samplers import curvature, flux, hmc, orbit, slope
+
+SCANS = {"cut": ("orbit", "dust", "host", "slope"), "full": ("orbit", "joint", "slope")}
 
 
 class Tuning(NamedTuple):
@@ -25,18 +32,17 @@ class Tuning(NamedTuple):
 
     Attributes
     ----------
-    step_dust, step_host : Array, ()
-        Step sizes of the two HMC moves.
-    precision_dust : tuple of Array
-        Diagonal mass of (x, delta).
-    precision_host : Array, (y, x)
-        Diagonal mass of z.
+    step : dict of str to Array, ()
+        Step size of each HMC move of the scan.
+    precision : dict of str to pytree
+        Diagonal mass of each, of the structure of what it moves.
+    direction : Array, (y, x)
+        Of the orbit move.
     """
 
-    step_dust: Array
-    step_host: Array
-    precision_dust: tuple[Array, Array]
-    precision_host: Array
+    step: dict[str, Array]
+    precision: dict[str, Any]
+    direction: Array
 
 
 class State(NamedTuple):
@@ -48,25 +54,53 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """Acceptance probabilities and defects of one sweep; see `hmc.Info`."""
+    """What one sweep did.
 
-    acceptance_dust: Array
-    acceptance_host: Array
-    acceptance_flux: Array
+    Attributes
+    ----------
+    acceptance : dict of str to Array, ()
+        Acceptance probability of each HMC move, and the share of fluxes accepted: `flux`.
+    curl_defect : Array, ()
+        Largest of the moves', nat; nan where it was not measured. See `hmc.Info`.
+    slope_tries : Array, ()
+        Points on the ellipse that were tried; 0 where the scan has no `slope`.
+    """
+
+    acceptance: dict[str, Array]
     curl_defect: Array
     slope_tries: Array
 
 
-def tune(target: Target, position: Position, step_size: float) -> Tuning:
+class Move(NamedTuple):
+    """Where a move of the collapsed target ends."""
+
+    position: Position
+    galaxy: Galaxy
+    info: Any
+
+
+def tune(target: Target, position: Position, step_size: float, scan: tuple = ()) -> Tuning:
     """First step sizes, and the masses that stay: the curvature at one position."""
     galaxy = target.galaxy(position)
+    of_dust = curvature.dust_precision(target, galaxy, position.slope)
+    of_host = curvature.host_precision(target, position, galaxy)
+    direction = orbit.direction(target, galaxy.transmission)
+    precision = {
+        "orbit": jnp.sum(of_dust[0] * direction**2),
+        "dust": of_dust,
+        "host": of_host,
+        "joint": Position(of_host, *of_dust),
+    }
+    moves = [name for name in scan_of(target, scan) if name in precision]
     step = jnp.asarray(step_size, position.slope.dtype)
-    return Tuning(
-        step,
-        step,
-        curvature.dust_precision(target, galaxy, position.slope),
-        curvature.host_precision(target, position, galaxy),
-    )
+    return Tuning({m: step for m in moves}, {m: precision[m] for m in moves}, direction)
+
+
+def masses(tuning: Tuning) -> Position:
+    """Diagonal masses of all latents."""
+    if "joint" in tuning.precision:
+        return tuning.precision["joint"]
+    return Position(tuning.precision["host"], *tuning.precision["dust"])
 
 
 def init(key: Array, position: Position, target: Target) -> State:
@@ -82,6 +116,7 @@ def kernel(
     tuning: Tuning,
     steps: int,
     measure_curl: Array | bool = False,
+    scan: tuple = (),
 ) -> tuple[State, Info]:
     """One sweep.
 
@@ -95,59 +130,112 @@ def kernel(
     steps : int
         Leapfrog steps of each HMC move.
     measure_curl : bool
-        Whether to measure the curl defect of both networks in this sweep.
+        Whether to measure the curl defect of the networks in this sweep.
+    scan : tuple of str
+        Names of `MOVES`, in order; `SCANS` of the target's cross term where empty.
 
     Returns
     -------
     state : State
     info : Info
     """
-    dust_key, host_key, slope_key = jax.random.split(key, 3)
-
-    def move_dust(key, state):
-        block = target.dust_block(Host(state.position.host, state.galaxy.host))
-        begin = hmc.init((state.position.dust, state.position.slope), block)
-        end, info = hmc.kernel(
-            key, begin, block, tuning.step_dust, tuning.precision_dust, steps, measure_curl
+    names = scan_of(target, scan)
+    acceptance, defects, kept, tries = {}, [], [], jnp.zeros((), int)
+    for name, move_key in zip(names, jax.random.split(key, len(names)), strict=True):
+        state, info, stood = _with_flux(
+            move_key, state, target, MOVES[name], tuning, steps, measure_curl
         )
-        dust, slope_now = end.moving
-        position = state.position._replace(dust=dust, slope=slope_now)
-        return position, end.evaluation.galaxy, info
+        kept.append(stood)
+        if name == "slope":
+            tries = info.tries
+        else:
+            acceptance[name] = info.acceptance
+            defects.append(info.curl_defect)
+    acceptance["flux"] = sum(kept) / len(kept)
+    curl = jnp.max(jnp.stack(defects)) if defects else jnp.asarray(jnp.nan)
+    return state, Info(acceptance, curl, tries)
 
-    def move_host(key, state):
-        block = target.host_block(state.position.dust, state.position.slope)
-        begin = hmc.init(state.position.host, block)
-        end, info = hmc.kernel(
-            key, begin, block, tuning.step_host, tuning.precision_host, steps, measure_curl
+
+def scan_of(target: Target, scan: tuple = ()) -> tuple[str, ...]:
+    """The scan itself, or the target's own.
+
+    Raises
+    ------
+    DustpostError
+        If a move is unknown, or `joint` is asked of a cut posterior.
+    """
+    names = tuple(scan) or SCANS[target.cross_term]
+    for name in names:
+        if name not in MOVES:
+            raise DustpostError(f"scan: {name!r} is none of the moves {', '.join(MOVES)}")
+    if "joint" in names and target.cross_term == "cut":
+        raise DustpostError(
+            "scan: 'joint' moves host and dust at once, which a cut posterior has no "
+            "Metropolis ratio for; use cross_term = 'full', or 'dust' and 'host' in turn"
         )
-        return state.position._replace(host=end.moving), end.evaluation.galaxy, info
-
-    def move_slope(key, state):
-        begin = slope.init(state.position.slope, state.galaxy)
-        end, info = slope.kernel(key, begin, target)
-        return state.position._replace(slope=end.slope), end.galaxy, info
-
-    state, dust_info, flux_dust = _with_flux(dust_key, state, target, move_dust)
-    state, host_info, flux_host = _with_flux(host_key, state, target, move_host)
-    state, slope_info, flux_slope = _with_flux(slope_key, state, target, move_slope)
-    return state, Info(
-        dust_info.acceptance,
-        host_info.acceptance,
-        (flux_dust + flux_host + flux_slope) / 3,
-        jnp.maximum(dust_info.curl_defect, host_info.curl_defect),
-        slope_info.tries,
-    )
+    return names
 
 
-def _with_flux(
-    key: Array,
-    state: State,
-    target: Target,
-    move: Callable[[Array, State], tuple[Position, Galaxy, Any]],
-) -> tuple[State, Any, Array]:
+def _move_orbit(key, state, target, tuning, steps, measure_curl):
+    host, place = Host(state.position.host, state.galaxy.host), state.position
+    block = target.dust_block(host)
+    origin = place.dust, place.slope
+    along = tuning.direction, jnp.zeros_like(place.slope)
+    on_line = orbit.line(block, origin, along)
+    begin = hmc.init(jnp.zeros_like(place.slope), on_line)
+    mass = tuning.precision["orbit"]
+    end, info = hmc.kernel(key, begin, on_line, tuning.step["orbit"], mass, orbit.STEPS)
+    dust = place.dust + end.moving * tuning.direction
+    info = info._replace(curl_defect=jnp.zeros_like(info.curl_defect))  # a line has none
+    return Move(place._replace(dust=dust), end.evaluation.galaxy, info)
+
+
+def _move_dust(key, state, target, tuning, steps, measure_curl):
+    block = target.dust_block(Host(state.position.host, state.galaxy.host))
+    begin = hmc.init((state.position.dust, state.position.slope), block)
+    tuned = tuning.step["dust"], tuning.precision["dust"]
+    end, info = hmc.kernel(key, begin, block, *tuned, steps, measure_curl)
+    dust, slope_now = end.moving
+    position = state.position._replace(dust=dust, slope=slope_now)
+    return Move(position, end.evaluation.galaxy, info)
+
+
+def _move_host(key, state, target, tuning, steps, measure_curl):
+    block = target.host_block(state.position.dust, state.position.slope)
+    begin = hmc.init(state.position.host, block)
+    tuned = tuning.step["host"], tuning.precision["host"]
+    end, info = hmc.kernel(key, begin, block, *tuned, steps, measure_curl)
+    position = state.position._replace(host=end.moving)
+    return Move(position, end.evaluation.galaxy, info)
+
+
+def _move_joint(key, state, target, tuning, steps, measure_curl):
+    block = target.joint_block()
+    begin = hmc.init(state.position, block)
+    tuned = tuning.step["joint"], tuning.precision["joint"]
+    end, info = hmc.kernel(key, begin, block, *tuned, steps, measure_curl)
+    return Move(end.moving, end.evaluation.galaxy, info)
+
+
+def _move_slope(key, state, target, tuning, steps, measure_curl):
+    begin = slope.init(state.position.slope, state.galaxy)
+    end, info = slope.kernel(key, begin, target)
+    return Move(state.position._replace(slope=end.slope), end.galaxy, info)
+
+
+MOVES: dict[str, Callable[..., Move]] = {
+    "orbit": _move_orbit,
+    "dust": _move_dust,
+    "host": _move_host,
+    "joint": _move_joint,
+    "slope": _move_slope,
+}
+
+
+def _with_flux(key, state, target, move, *rest) -> tuple[State, Any, Array]:
     """A move of the collapsed target, and the draw of F that makes it exact."""
     move_key, draw_key, accept_key = jax.random.split(key, 3)
-    position, galaxy, info = move(move_key, state)
+    position, galaxy, info = move(move_key, state, target, *rest)
     drawn = flux.draw(draw_key, galaxy, target.flux_prior)
     accepted = flux.accept(accept_key, drawn, state.flux)
     proposed = State(position, galaxy, drawn)

@@ -3,8 +3,11 @@
 One chunk is one jitted call over all chains; between chunks the host keeps the scalars of
 every sweep, one map per chunk, and the progress. Nothing is compiled again for another
 galaxy of the same shape. The chains first relax by Langevin dynamics of all latents at once,
-which has no acceptance and is no part of the draws. Warm-up adapts each chain's two step
-sizes by dual averaging (Hoffman & Gelman 2014), as BlackJAX has it, and ends by fixing them.
+which has no acceptance and is no part of the draws. Warm-up adapts each chain's step sizes
+by dual averaging (Hoffman & Gelman 2014), as BlackJAX has it, and ends by fixing them: when
+the averaged step sizes and the likelihood have come to rest (`settled`), or the sweeps are
+spent. Memory does not grow with the run: where more than `MOST_MAPS` maps of a chain are
+kept, every other one is dropped and half as many are taken from there on.
 """
 
 from collections.abc import Callable
@@ -26,6 +29,8 @@ ACCEPTANCE = 0.8  # the rate that the step sizes are adapted to
 CURL_EVERY = 5  # sweeps; the curl defect costs as much as a third of a sweep
 FIRST_STEP = 0.3
 RELAX_CHUNK = 25
+MOST_MAPS = 200  # a chain; 3 MB of 64x64 pixels
+STEP_CHANGE = 0.1  # relative, of the averaged step sizes over a chunk of a settled warm-up
 
 
 class _DualAveraging(NamedTuple):
@@ -58,15 +63,18 @@ class Trace(NamedTuple):
     info : gibbs.Info
         Every sweep; `curl_defect` is that of the latest sweep in which it was measured.
     host, transmission : ndarray, (chain, kept, y, x)
-        The last sweep of every chunk.
+        The last sweeps of evenly spaced chunks.
+    kept : ndarray, (kept,), int
+        Which sweeps those are.
     model : ndarray, (band, y, x)
-        Mean of the model cube over those sweeps.
+        Mean of the model cube over the last sweep of every chunk.
     """
 
     scalars: Scalars
     info: gibbs.Info
     host: np.ndarray
     transmission: np.ndarray
+    kept: np.ndarray
     model: np.ndarray
 
 
@@ -94,7 +102,7 @@ def relax(
     advance : callable
         Told the number of steps done after each chunk.
     """
-    mass = Position(tuning.precision_host, *tuning.precision_dust)
+    mass = gibbs.masses(tuning)
     start_key, key = jax.random.split(key)
     keys = jax.random.split(start_key, positions.slope.shape[0])
     states = jax.jit(jax.vmap(langevin.init, in_axes=(0, 0, None, 0)))(
@@ -149,14 +157,45 @@ def warm_up(
         Told the number of sweeps done after each chunk.
     """
     adaptation = _begin_adaptation(tuning)
+    pieces = []
     for chunk_key in jax.random.split(key, -(-sweeps // chunk)):
-        states, adaptation, _, _ = _chunk(
+        before = adaptation
+        states, adaptation, record, _ = _chunk(
             chunk_key, states, target, tuning, adaptation, True, steps, chunk
         )
-        jax.block_until_ready(states)
+        pieces.append(np.asarray(record[0].log_likelihood))
         advance(chunk)
-    dust, host = _strong(tuple(_ADAPT.final(a) for a in adaptation))
-    return states, tuning._replace(step_dust=dust, step_host=host)
+        if settled(pieces, before, adaptation):
+            break
+    final = {name: _ADAPT.final(one) for name, one in adaptation.items()}
+    return states, tuning._replace(step=_strong(final))
+
+
+def settled(log_likelihood: list[np.ndarray], before: dict, after: dict) -> bool:
+    """Whether warm-up may end.
+
+    Over the latest chunk no averaged step size has changed by more than `STEP_CHANGE`, and
+    the likelihood of the last third of the sweeps is, chain by chain, that of the third
+    before to within its own scatter.
+
+    Parameters
+    ----------
+    log_likelihood : list of ndarray, (chain, sweep)
+        One of each chunk.
+    before, after : dict
+        Dual averaging of each move, a chunk ago and now.
+    """
+    series = np.concatenate(log_likelihood, axis=1)
+    third = series.shape[1] // 3
+    if len(log_likelihood) < 6 or third < 5:
+        return False
+    last, previous = series[:, -third:], series[:, -2 * third : -third]
+    rest = np.abs(last.mean(axis=1) - previous.mean(axis=1)) <= last.std(axis=1)
+    change = [
+        np.max(np.abs(after[name].log_step_size_avg - before[name].log_step_size_avg))
+        for name in after
+    ]
+    return bool(np.all(rest)) and max(change) < STEP_CHANGE
 
 
 def run(
@@ -168,23 +207,42 @@ def run(
     steps: int,
     chunk: int,
     advance: Callable[[int], None] = lambda done: None,
+    enough: Callable[[Scalars], bool] = lambda scalars: False,
 ) -> tuple[gibbs.State, Trace]:
-    """Sample with everything fixed; parameters as in `warm_up`."""
+    """Sample with everything fixed; parameters as in `warm_up`, and
+
+    Parameters
+    ----------
+    enough : callable
+        Asked after every chunk with the scalars so far, (chain, sweep, ...); the run ends
+        early where it says yes.
+    """
     adaptation = _begin_adaptation(tuning)  # carried along unused: one compilation for both
-    pieces, hosts, transmissions, models = [], [], [], []
-    for chunk_key in jax.random.split(key, -(-sweeps // chunk)):
-        states, _, record, model = _chunk(
+    pieces, maps, model, stride = [], [], 0.0, 1
+    for number, chunk_key in enumerate(jax.random.split(key, -(-sweeps // chunk))):
+        states, _, record, cube = _chunk(
             chunk_key, states, target, tuning, adaptation, False, steps, chunk
         )
         pieces.append(jax.tree.map(np.asarray, record))
-        hosts.append(np.asarray(states.galaxy.host))
-        transmissions.append(np.asarray(states.galaxy.transmission))
-        models.append(np.asarray(model))
+        model = model + np.asarray(cube, float)
+        if number % stride == 0:
+            galaxy = states.galaxy
+            maps.append((number, np.asarray(galaxy.host), np.asarray(galaxy.transmission)))
+        if len(maps) > MOST_MAPS:
+            maps, stride = maps[::2], 2 * stride
         advance(chunk)
-    scalars, info = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces)
+        if enough(_joined([scalars for scalars, _ in pieces])):
+            break
+    scalars, info = _joined(pieces)
     info = info._replace(curl_defect=_hold(info.curl_defect))
-    maps = (np.stack(x, axis=1) for x in (hosts, transmissions))
-    return states, Trace(scalars, info, *maps, np.mean(models, axis=0))
+    numbers, *images = zip(*maps, strict=True)
+    host, transmission = (np.stack(x, axis=1) for x in images)
+    kept = (np.array(numbers) + 1) * chunk - 1
+    return states, Trace(scalars, info, host, transmission, kept, model / len(pieces))
+
+
+def _joined(pieces: list):
+    return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces)
 
 
 @partial(jax.jit, static_argnames=("steps", "chunk"))
@@ -196,16 +254,17 @@ def _chunk(key, states, target, tuning, adaptation, adapt, steps, chunk):
     def sweep(carry, inputs):
         states, adaptation = carry
         key, index = inputs
-        dust, host = (jnp.exp(a.log_step_size) for a in adaptation)
-        now = tuning._replace(
-            step_dust=jnp.where(adapt, dust, tuning.step_dust),
-            step_host=jnp.where(adapt, host, tuning.step_host),
-        )
+        step = {
+            name: jnp.where(adapt, jnp.exp(one.log_step_size), tuning.step[name])
+            for name, one in adaptation.items()
+        }
+        now = tuning._replace(step=step)
         keys = jax.random.split(key, chains)
         curl = (index % CURL_EVERY == 0) & ~adapt
         states, info = kernel(keys, states, target, now, steps, curl)
-        rates = info.acceptance_dust, info.acceptance_host
-        adaptation = tuple(map(_ADAPT.update, adaptation, rates))
+        adaptation = {
+            name: _ADAPT.update(one, info.acceptance[name]) for name, one in adaptation.items()
+        }
         return (states, adaptation), (_scalars(states, target), info)
 
     adapt = jnp.asarray(adapt)
@@ -217,7 +276,7 @@ def _chunk(key, states, target, tuning, adaptation, adapt, steps, chunk):
 
 
 def _begin_adaptation(tuning):
-    return _strong(tuple(map(jax.vmap(_ADAPT.init), (tuning.step_dust, tuning.step_host))))
+    return _strong({name: jax.vmap(_ADAPT.init)(step) for name, step in tuning.step.items()})
 
 
 def _strong(tree):
