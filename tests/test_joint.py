@@ -12,7 +12,7 @@ from dustpost.errors import DustpostError
 from dustpost.networks import checkpoint, edm, joint, training
 from dustpost.networks.diffusion import score_from_denoised, sigma_of
 from dustpost.networks.unet import UNet
-from dustpost.priors.joint import load_joint_prior, load_sim_prior
+from dustpost.priors.joint import SimHostPrior, load_joint_prior, load_sim_prior
 
 TINY = UNet((24, 8), (1, 1), (1,), 16, 4, outputs=3, noisy=2)
 SIDE = 16
@@ -176,6 +176,25 @@ def test_task_of_pairs_learns_and_measures(tmp_path):
     assert peaks.std() > 0.5 and 4.0 < np.median(peaks) < 10.0
     facts = json.loads(json.dumps(task.describe()))
     assert joint.rebuild(facts) == task.denoiser
+
+
+def test_size_is_that_of_the_pairs_and_of_the_draws(weights):
+    """Files that do not say are of 64x64 pixels, as the one that ships."""
+    rows = np.linspace(0.1, 1.0, 16)[None, :, None]
+    host = np.broadcast_to(rows, (8, 16, 16)).astype(np.float16)
+    facts = json.loads(json.dumps(joint.task(host, host, channels=(4, 8, 8)).describe()))
+    assert facts.pop("size") == 16
+    assert joint.rebuild(facts).size == joint.SIZE == load_joint_prior().denoiser.size
+
+    prior = load_joint_prior(weights)
+    prior = prior.replace(denoiser=prior.denoiser._replace(size=8))
+    host = SimHostPrior(prior)
+
+    def draws(key):
+        both = prior.sample(key, 0.5, 0.5)
+        return *both, host.sample(key, 0.5), prior.sample_dust(key, both[0], 0.5, 0.5)
+
+    assert [draw.shape for draw in jax.eval_shape(draws, jax.random.key(0))] == 4 * [(8, 8)]
 
 
 def test_wrong_options_are_refused():

@@ -49,7 +49,7 @@ from dustpost.networks.coordinate import Coordinate, coordinate
 from dustpost.networks.unet import UNet
 
 ARCHITECTURE = "joint-1"
-SIZE = 64
+SIZE = 64  # pixels a side of the networks whose files do not say
 BRIGHTEST = 40.0  # z0 of a host with a peak of 50
 HIGHEST = 400.0  # spreads; drowns a whole map of 64x64 pixels, whose norm is 64 spreads
 TAU_LOW = 0.02
@@ -72,6 +72,8 @@ class JointDenoiser(NamedTuple):
         Highest noise level of the dust; blank dust carries it.
     coordinate : str
         Name of v, see `dustpost.networks.coordinate`.
+    size : int
+        Pixels a side of the maps that it was trained on, and draws.
     """
 
     network: UNet
@@ -79,6 +81,7 @@ class JointDenoiser(NamedTuple):
     dust: edm.Precondition
     sigma_high: float
     coordinate: str = "log_attenuation"
+    size: int = SIZE
 
     @property
     def axis(self) -> Coordinate:
@@ -87,7 +90,7 @@ class JointDenoiser(NamedTuple):
 
     def init(self, key: Array) -> dict:
         """Return random parameters."""
-        images = jnp.zeros((1, SIZE, SIZE, 2))
+        images = jnp.zeros((1, self.size, self.size, 2))
         return self.network.init(key, images, jnp.zeros((1, 2)))["params"]
 
     def alone(self, params: dict, z: Array, tau: Array) -> Array:
@@ -137,6 +140,7 @@ class JointDenoiser(NamedTuple):
             "host": self.host._asdict(),
             "dust": self.dust._asdict(),
             "sigma_high": self.sigma_high,
+            "size": self.size,
         }
 
     def _run(self, params, host, dust, *noise):
@@ -160,6 +164,7 @@ def rebuild(facts: dict) -> JointDenoiser:
         edm.Precondition(**facts["dust"]),
         float(facts["sigma_high"]),
         coordinate(facts["coordinate"]).name,
+        int(facts.get("size", SIZE)),
     )
 
 
@@ -324,7 +329,7 @@ def task(
     ]
     network = unet.unet(channels, fold, outputs=3, noisy=2)
     high = float(f"{HIGHEST * moments[1].spread:.3g}")
-    return JointTask(JointDenoiser(network, *moments, high, v))
+    return JointTask(JointDenoiser(network, *moments, high, v, host.shape[-1]))
 
 
 def _moments(images: np.ndarray, name: str) -> edm.Precondition:

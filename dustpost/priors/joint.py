@@ -27,7 +27,7 @@ from dustpost.networks.diffusion import (
     variance_exploding,
     variance_preserving,
 )
-from dustpost.networks.joint import SIZE, JointDenoiser, rebuild
+from dustpost.networks.joint import JointDenoiser, rebuild
 from dustpost.priors.weights import read_weights
 
 SHIPPED = "joint.safetensors"
@@ -144,7 +144,8 @@ class JointPrior:
             found = self.denoise(*latents, *(level * spreads))
             return (jnp.stack(found) - means[:, None, None]) / wide
 
-        start = highest * jax.random.normal(first, (2, SIZE, SIZE))
+        side = self.denoiser.size
+        start = highest * jax.random.normal(first, (2, side, side))
         levels = edm.ladder(highest, lowest, STEPS)
         both = edm.reverse_diffusion(second, denoise, start, levels, CHURN)
         # one of them is noisier than the ladder's end
@@ -157,7 +158,7 @@ class JointPrior:
         """Draw x at noise level sigma given a noisy host, (y, x), by reverse diffusion."""
         first, second = jax.random.split(key)
         high = self.metadata["sigma"][1]
-        start = self.denoiser.dust.mean + high * jax.random.normal(first, (SIZE, SIZE))
+        start = self.denoiser.dust.mean + high * jax.random.normal(first, z.shape)
         levels = edm.ladder(high, sigma, STEPS)
 
         def denoise(x, level):
@@ -212,8 +213,9 @@ class SimHostPrior:
         """Draw z at noise level `sigma` by reverse diffusion."""
         first, second = jax.random.split(key)
         scale, noise = self.level(sigma)
-        highest = self.joint.metadata["tau"][1]
-        start = self.joint.denoiser.host.mean + highest * jax.random.normal(first, (SIZE, SIZE))
+        highest, network = self.joint.metadata["tau"][1], self.joint.denoiser
+        noise_map = jax.random.normal(first, (network.size, network.size))
+        start = network.host.mean + highest * noise_map
         levels = edm.ladder(highest, noise / scale, STEPS)
         return scale * edm.reverse_diffusion(second, self.joint.denoise_host, start, levels, CHURN)
 
