@@ -26,8 +26,9 @@ import jax.numpy as jnp
 from dustpost.io.read import read
 from dustpost.posterior import Target
 from dustpost.sample import build_target, disperse
-from dustpost.samplers import gibbs, hmc, run
+from dustpost.samplers import hmc, run
 from dustpost.samplers import map as climb
+from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
 
 REPEATS = 30
@@ -93,10 +94,11 @@ def measure() -> dict:
     )
     key = jax.random.key(0)
     starts = disperse(key, target, position, CHAINS)
-    states = run.start(jax.random.split(key, CHAINS), starts, target)
-    tuning = jax.jit(gibbs.tune)(target, position, run.FIRST_STEP)
+    sampler = SAMPLERS["gibbs"]
+    states = run.start(jax.random.split(key, CHAINS), starts, target, sampler)
+    tuning = jax.jit(sampler.tune)(target, position, run.FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * CHAINS), tuning)
-    sweep = partial(run.run, key, states, target, tuning, 5, Settings().leapfrog, 5)
+    sweep = partial(run.run, key, states, target, sampler, tuning, 5, Settings().leapfrog, 5)
     five = steady(lambda: sweep()[0], repeats=3)
     found[f"sweep of {CHAINS} chains"] = {
         "first": five["first"],

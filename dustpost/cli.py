@@ -56,12 +56,12 @@ Config = Annotated[Path | None, typer.Option(help="TOML with any of the settings
 def sample(
     inputs: Inputs,
     out: Out,
-    sampler: Annotated[str | None, typer.Option(help="gibbs.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="gibbs, langevin, split-gibbs.")] = None,
     host_prior: HostPrior = None,
     host_weights: HostWeights = None,
     dust_weights: DustWeights = None,
-    cross_term: Annotated[str | None, typer.Option(help="cut.")] = None,
-    target: Annotated[str | None, typer.Option(help="denoised.")] = None,
+    cross_term: Annotated[str | None, typer.Option(help="cut, full.")] = None,
+    target: Annotated[str | None, typer.Option(help="denoised, smoothed.")] = None,
     flux_prior: FluxPrior = None,
     curve: Curve = None,
     norm: Norm = None,
@@ -74,6 +74,10 @@ def sample(
     chains: Annotated[int | None, typer.Option(help="Chains.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Sweeps before the draws.")] = None,
     draws: Annotated[int | None, typer.Option(help="Draws per chain.")] = None,
+    ess: Annotated[
+        int | None,
+        typer.Option(help="End early once every scalar has this bulk ESS and R-hat below 1.01."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
     config: Config = None,
 ) -> None:
@@ -92,6 +96,7 @@ def sample(
         chains=chains,
         warmup=warmup,
         draws=draws,
+        ess=ess,
         seed=seed,
     )
     place = _place(center, pixel, bin, redshift, ebv)
@@ -136,6 +141,10 @@ def demo(
     chains: Annotated[int | None, typer.Option(help="Chains.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Sweeps before the draws.")] = None,
     draws: Annotated[int | None, typer.Option(help="Draws per chain.")] = None,
+    ess: Annotated[
+        int | None,
+        typer.Option(help="End early once every scalar has this bulk ESS and R-hat below 1.01."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
     config: Config = None,
 ) -> None:

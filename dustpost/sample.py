@@ -2,14 +2,16 @@
 
 target   priors x likelihood of the denoised galaxy, F collapsed
 MAP      Adam on the drift (Siegel & Melchior 2024), the chains' start
-relax    Langevin dynamics of all latents at once, from dispersed starts, unadjusted
-warm-up  HMC within Gibbs, the step sizes adapting
-draws    HMC within Gibbs, everything fixed
+approach from dispersed starts: Langevin dynamics of all latents at once, unadjusted;
+         under langevin and split-gibbs down a ladder of noise levels
+warm-up  sweeps of the sampler, HMC within Gibbs if no other is asked for, step sizes adapting
+draws    the same, everything fixed
 prior    draws of the dust prior given the host: where the data speak
 """
 
 import platform
 from importlib.metadata import version
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,12 +37,16 @@ from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import FlatFlux, stellar_flux
 from dustpost.progress import Stage, quiet
 from dustpost.results import to_tree
-from dustpost.samplers import gibbs, run
+from dustpost.samplers import annealed, run
 from dustpost.samplers import map as climb
+from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import SIGMA_DUST, Settings
 
 MOST_ITERATIONS = 600
 START_SPREAD = 0.1  # sd of delta over the chains' starts
+HIGHEST_HOST = 0.8  # first noise level of a ladder
+HIGHEST_DUST = 8.0  # the same, in units of the target's
+LEVELS = 10
 PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
 
 
@@ -69,30 +75,33 @@ def sample(
     DustpostError
         If the weights of a prior are missing or a band cannot be used.
     """
-    keys = jax.random.split(rng_key, 6)
-    spread_key, relax_key, start_key, warm_key, run_key, prior_key = keys
-    target = build_target(cutout, settings)
-    best = find_map(target, progress)
-    tuning = jax.jit(gibbs.tune)(target, best.position, run.FIRST_STEP)
+    start_key, begin_key, warm_key, run_key, prior_key = jax.random.split(rng_key, 5)
+    target, sampler = build_target(cutout, settings), SAMPLERS[settings.sampler]
+    best = find_map(target, progress).position
+    starts = approach(start_key, target, best, settings, progress)
+    tuning = jax.jit(sampler.tune)(target, best, run.FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), tuning)
-    starts = disperse(spread_key, target, best.position, settings.chains)
-    advance = progress("relaxation", settings.relax)
-    starts = run.relax(relax_key, starts, target, tuning, settings.relax, advance)
-    states = run.start(jax.random.split(start_key, settings.chains), starts, target)
+    states = run.start(jax.random.split(begin_key, settings.chains), starts, target, sampler)
     plan = dict(steps=settings.leapfrog, chunk=settings.keep)
-    advance = progress("warm-up", settings.warmup)
     states, tuning = run.warm_up(
-        warm_key, states, target, tuning, settings.warmup, **plan, advance=advance
+        warm_key,
+        states,
+        target,
+        sampler,
+        tuning,
+        settings.warmup,
+        **plan,
+        advance=progress("warm-up", settings.warmup),
     )
-    advance = progress("draws", settings.draws)
     states, trace = run.run(
         run_key,
         states,
         target,
+        sampler,
         tuning,
         settings.draws,
         **plan,
-        advance=advance,
+        advance=progress("draws", settings.draws),
         enough=lambda scalars: enough(scalars, settings.ess),
     )
     hosts = states.position.host
@@ -146,6 +155,31 @@ def find_map(target: Target, progress: Stage = quiet) -> climb.Result:
     """Maximum a posteriori from the standard first guess."""
     start = jax.jit(climb.start)(target)
     return climb.climb(target, start, MOST_ITERATIONS, progress("MAP", MOST_ITERATIONS))
+
+
+def approach(
+    key: Array, target: Target, best: Position, settings: Settings, progress: Stage = quiet
+) -> Position:
+    """Bring dispersed starts near the posterior, (chain, ...); no part of the draws.
+
+    `settings.relax` is the number of steps, over all levels of a ladder where there is one.
+    """
+    spread_key, key = jax.random.split(key)
+    if settings.sampler == "gibbs":
+        starts = disperse(spread_key, target, best, settings.chains)
+        mass = annealed.likelihood_mass(target, best)
+        mass = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), mass)
+        advance = progress("relaxation", settings.relax)
+        return run.relax(key, starts, target, mass, settings.relax, advance)
+    highest = HIGHEST_HOST, HIGHEST_DUST * float(target.sigma_dust)
+    ladder = annealed.geometric(highest, target, LEVELS)
+    top = target.replace(sigma_host=ladder.host[0], sigma_dust=ladder.dust[0])
+    clean = annealed.rescale(best, target, target.sigma_host, ladder.host[0])
+    starts = disperse(spread_key, top, clean, settings.chains)
+    sweeps = -(-settings.relax // (LEVELS * settings.leapfrog))
+    advance = progress("annealing", LEVELS * sweeps)
+    sampler = SAMPLERS[settings.sampler]
+    return run.descend(key, starts, target, sampler, ladder, sweeps, settings.leapfrog, advance)
 
 
 def disperse(key: Array, target: Target, best: Position, chains: int) -> Position:
@@ -203,7 +237,7 @@ def enough(scalars: run.Scalars, ess: int) -> bool:
 def gather(
     target: Target,
     trace: run.Trace,
-    tuning: gibbs.Tuning,
+    tuning: Any,
     prior_sd: np.ndarray,
     cutout: Cutout,
     settings: Settings,
@@ -214,8 +248,7 @@ def gather(
     hold = lambda per_chain: np.broadcast_to(np.asarray(per_chain)[:, None], series)  # noqa: E731
     stats = {
         **{f"acceptance_{name}": rate for name, rate in info.acceptance.items()},
-        "curl_defect": info.curl_defect,
-        "slope_tries": info.slope_tries,
+        **{name: value for name, value in info._asdict().items() if name != "acceptance"},
         "log_likelihood": scalars.log_likelihood,
         **{f"step_size_{name}": hold(step) for name, step in tuning.step.items()},
     }

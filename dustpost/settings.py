@@ -10,7 +10,7 @@ from pathlib import Path
 from dustpost.errors import DustpostError
 
 CHOICES = {
-    "sampler": ("gibbs",),
+    "sampler": ("gibbs", "langevin", "split-gibbs"),
     "host_prior": ("auto", "hsc64", "sim"),
     "cross_term": ("cut", "full"),
     "target": ("denoised", "smoothed"),
@@ -19,9 +19,6 @@ CHOICES = {
     "norm": ("lambda0", "paper"),
 }
 SIGMA_DUST = {"transmission": 0.05, "optical_depth": 0.05, "log_attenuation": 0.1}
-PLANNED = {
-    "sampler": ("langevin", "split-gibbs"),
-}
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,9 @@ class Settings:
 
     Attributes
     ----------
-    sampler : {"gibbs"}
-        HMC within Gibbs, the band fluxes collapsed.
+    sampler : {"gibbs", "langevin", "split-gibbs"}
+        HMC within Gibbs, the band fluxes collapsed; annealed Langevin dynamics, unadjusted;
+        or a copy of the galaxy for the prior and one for the likelihood.
     host_prior : {"auto", "hsc64", "sim"}
         HSC-64, or the network trained on this package's simulator; "auto" takes HSC-64
         where galaxygrad is installed.
@@ -67,7 +65,8 @@ class Settings:
         The draws end early once every scalar has R-hat below 1.01 and this bulk ESS over
         all chains; 0 for all draws.
     relax : int
-        Steps of unadjusted Langevin dynamics before the warm-up.
+        Steps of unadjusted Langevin dynamics before the warm-up; of the samplers with a
+        ladder of noise levels, steps on all of it.
     keep : int
         Every how many sweeps the maps are kept.
     leapfrog : int
@@ -105,10 +104,6 @@ class Settings:
     def __post_init__(self):
         for name, choices in CHOICES.items():
             value = getattr(self, name)
-            if value in PLANNED.get(name, ()):
-                raise DustpostError(
-                    f"{name} = {value!r} is not in this version yet; use {choices[-1]!r}"
-                )
             if value not in choices:
                 raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
         for name in ("chains", "draws", "keep", "leapfrog", "prior_draws"):

@@ -10,7 +10,7 @@ import pytest
 from dustpost.errors import DustpostError
 from dustpost.networks.diffusion import variance_preserving
 from dustpost.posterior import Position
-from dustpost.samplers import annealed, gibbs
+from dustpost.samplers import annealed, gibbs, langevin
 from tests import gaussian_world as world
 
 CHAINS = 400
@@ -21,29 +21,26 @@ def without_data(target):
     return target.replace(observation=seen._replace(ivar=jnp.full_like(seen.ivar, 1e-6)))
 
 
-def far_start(key, target, ladder):
-    """Flat maps and the noise of the first level, far from every prior mean."""
+def start(key, target, ladder, host):
+    """No dust, a slope of 1 and the noise of the first level about a host's latent."""
     keys = jax.random.split(key)
     noise = [jax.random.normal(k, world.SHAPE) for k in keys]
     return Position(
-        target.host_prior.level(ladder.host[0]).scale * 10.0 + ladder.host[0] * noise[0],
-        1.0 + ladder.dust[0] * noise[1],
-        jnp.asarray(1.0),
+        host + ladder.host[0] * noise[0], 1.0 + ladder.dust[0] * noise[1], jnp.asarray(1.0)
     )
 
 
-def ends(run, target, ladder, steps):
+def ends(run, target, ladder, steps, host, chains=CHAINS):
     """Final positions of many chains, and what happened on the way."""
 
     @jax.jit
     @jax.vmap
     def one(key):
         first, second = jax.random.split(key)
-        start = far_start(first, target, ladder)
-        state, info = run(second, start, target, ladder, steps)
+        state, info = run(second, start(first, target, ladder, host), target, ladder, steps)
         return state.position, info
 
-    return one(jax.random.split(jax.random.key(0), CHAINS))
+    return one(jax.random.split(jax.random.key(0), chains))
 
 
 def test_prior_is_reached_with_the_bias_that_is_predicted():
@@ -51,7 +48,9 @@ def test_prior_is_reached_with_the_bias_that_is_predicted():
     target = without_data(world.brisk_target())
     ladder = annealed.geometric((2.0, 0.5), target, 6)
     step = 0.8  # large, for the bias to be seen
-    last, info = ends(annealed.langevin(step=step), target, ladder, 150)
+    last, info = ends(
+        annealed.langevin(step=step), target, ladder, 150, jnp.full(world.SHAPE, 10.0)
+    )
     assert info.drift_to_noise.shape == (CHAINS, 6, 150)
     assert info.drift_to_noise[:, -1].mean() < 0.5
     for field, prior, sigma in (
@@ -72,34 +71,37 @@ def test_prior_is_reached_with_the_bias_that_is_predicted():
     assert abs(last.slope.std() / sd / (1 - step / 4) ** -0.5 - 1) < 0.15
 
 
-def gibbs_runs(target, step_size=0.5):
-    def begin(key, position, target):
-        tuning = gibbs.tune(target, position, step_size)
-        state = gibbs.init(key, position, target)
-        return state, lambda key, state: gibbs.kernel(key, state, target, tuning, 4)
-
-    return annealed.anneal(begin)
+def underdamped(key, position, target):
+    """Another kernel, of another form, for the same ladder."""
+    mass = annealed.likelihood_mass(target, position)
+    state = langevin.init(key, position, target, mass)
+    return state, lambda key, state: (langevin.kernel(key, state, target, mass), None)
 
 
 def test_posterior_is_reached():
-    """From far away, against Gibbs sweeps run down the same ladder.
+    """From the mean host without dust, against the sweeps of `gibbs` from the truth.
 
-    Means to 0.3 posterior sd, sds to 15 %, of slope, mean dust, mean host and single pixels.
+    Means to 0.3 posterior sd, sds to 20 %, of which 0.15 and 10 % are chance; and any kernel
+    goes down the ladder. From a flat host a pixel would still be 2 sd off: what the data do
+    not see, the brightness of z as a whole, is as slow as the masses of what they see.
     """
-    target, _ = world.observed(jax.random.key(3), world.brisk_target())
-    ladder = annealed.geometric((2.0, 0.5), target, 6)
-    runs = annealed.langevin(annealed.likelihood_mass), gibbs_runs(target)
-    found = []
-    for run, steps in zip(runs, (150, 8), strict=True):
-        last, _ = ends(run, target, ladder, steps)
-        values = [last.slope, last.dust.mean(axis=(1, 2)), last.host.mean(axis=(1, 2))]
-        values += [last.dust[:, 3, 4], last.dust[:, 0, 0], last.host[:, 3, 3]]
-        found.append(np.stack(values))
-    langevin, sweeps = found
-    shift = (langevin.mean(axis=1) - sweeps.mean(axis=1)) / sweeps.std(axis=1)
-    ratio = langevin.std(axis=1) / sweeps.std(axis=1)
-    assert np.abs(shift).max() < 0.3, shift
-    assert np.abs(ratio - 1).max() < 0.15, ratio
+    target, position = world.observed(jax.random.key(3), world.brisk_target())
+    tuning = gibbs.tune(target, position, 0.5)
+    exact = world.by_sweeps(jax.random.key(4), target, position, tuning, 160, 48)[:, 40:]
+    exact = np.asarray(exact).reshape(-1, exact.shape[-1])
+    ladder = annealed.geometric((0.8, 0.2), target, 6)
+    runs = annealed.langevin(annealed.likelihood_mass), annealed.anneal(underdamped)
+    for run, steps in zip(runs, (150, 60), strict=True):
+        last, _ = ends(run, target, ladder, steps, target.host_prior.mean, 200)
+        galaxies = jax.jit(jax.vmap(target.galaxy))(last)
+        images = galaxies.host, galaxies.transmission
+        found = jax.vmap(world.functionals)(last.slope, galaxies.estimate, *images, last)
+        # F^ is not F
+        found, known = np.delete(found, (1, 2), axis=1), np.delete(exact, (1, 2), axis=1)
+        shift = (found.mean(axis=0) - known.mean(axis=0)) / known.std(axis=0)
+        ratio = found.std(axis=0) / known.std(axis=0)
+        assert np.abs(shift).max() < 0.3, shift
+        assert np.abs(ratio - 1).max() < 0.2, ratio
 
 
 def test_a_variance_preserving_latent_keeps_its_signal():

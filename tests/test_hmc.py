@@ -156,8 +156,9 @@ def test_blocks_of_the_target_against_the_exact_density():
     keys = jax.random.split(jax.random.key(3), 4)
     position, flux = world.draw_prior(keys[0], world.target())
     target = world.draw_data(keys[1], world.target(), position, flux)
-    dust = target.dust_block(target.host_of(position.host)[0])
-    host = target.host_block(position.dust, position.slope)
+    scores = world.score_only(target)
+    dust = scores.dust_block(scores.host_of(position.host)[0])
+    host = scores.host_block(position.dust, position.slope)
     for problem, start, mass, log_density in (
         (
             dust,
@@ -178,6 +179,22 @@ def test_blocks_of_the_target_against_the_exact_density():
         exact = log_density(end.moving) - log_density(start)
         assert jnp.abs(info.prior_change - exact) < 0.01
         assert info.curl_defect < 0.01
+
+
+def test_a_block_with_a_density_takes_the_exact_difference():
+    keys = jax.random.split(jax.random.key(4), 3)
+    position, flux = world.draw_prior(keys[0], world.coupled_target())
+    target = world.draw_data(keys[1], world.coupled_target(), position, flux)
+    problem = target.joint_block()
+    mass = jax.tree.map(lambda x: jnp.full_like(x, 1e3), position)
+    end, info = hmc.kernel(keys[2], hmc.init(position, problem), problem, 0.2, mass, 6)
+    assert bool(info.accepted)
+    exact = problem.log_prior(end.moving) - problem.log_prior(position)
+    np.testing.assert_array_equal(info.prior_change, exact)
+    scores = world.score_only(target).joint_block()
+    _, along = hmc.kernel(keys[2], hmc.init(position, scores), scores, 0.2, mass, 6)
+    np.testing.assert_allclose(along.prior_change, exact, atol=0.01)
+    assert along.prior_change != exact
 
 
 def test_nan_is_never_accepted():

@@ -1,8 +1,5 @@
 """The NumPyro model: the same posterior as the sweeps', and no made-up densities."""
 
-from functools import partial
-
-import arviz
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -10,12 +7,13 @@ import numpy as np
 import numpyro
 import pytest
 from numpyro import handlers
+from numpyro.diagnostics import effective_sample_size
 from numpyro.infer import MCMC, NUTS, Predictive, init_to_value
 
-from dustpost import coordinates
 from dustpost.errors import DustpostError
 from dustpost.likelihood import log_likelihood
 from dustpost.model import PriorDistribution, model
+from dustpost.posterior import Position
 from dustpost.priors.gaussian import GaussianPrior
 from dustpost.priors.spectrum import FlatFlux
 from dustpost.samplers import gibbs
@@ -23,32 +21,6 @@ from tests import gaussian_world as world
 
 NAMES = ("slope", "ln F0", "ln F2", "mean A", "x", "z", "S", "D")
 Z_SCORE = 4.0
-
-
-def functionals(slope, flux, host, transmission, position):
-    attenuation = coordinates.mean_attenuation(host, transmission, 1.0)
-    values = [slope, jnp.log(flux[0]), jnp.log(flux[2]), attenuation, position.dust[3, 4]]
-    return jnp.stack([*values, position.host[3, 3], host[3, 4], transmission[4, 4]])
-
-
-@partial(jax.jit, static_argnames=("sweeps", "chains"))
-def by_sweeps(key, target, position, sweeps, chains):
-    tuning = gibbs.tune(target, position, 0.5)
-
-    def one(key):
-        first, key = jax.random.split(key)
-
-        def sweep(state, key):
-            state, _ = gibbs.kernel(key, state, target, tuning, 4)
-            galaxy, place = state.galaxy, state.position
-            return state, functionals(
-                place.slope, state.flux.value, galaxy.host, galaxy.transmission, place
-            )
-
-        start = gibbs.init(first, position, target)
-        return jax.lax.scan(sweep, start, jax.random.split(key, sweeps))[1]
-
-    return jax.vmap(one)(jax.random.split(key, chains))
 
 
 def by_nuts(key, target, position, flux, draws, chains=1):
@@ -66,8 +38,8 @@ def by_nuts(key, target, position, flux, draws, chains=1):
     found = mcmc.get_samples(group_by_chain=True)
 
     def one(draw):
-        place = world.Position(draw["z"], draw["x"], draw["slope"])
-        return functionals(draw["slope"], draw["F"], draw["S"], draw["D"], place)
+        place = Position(draw["z"], draw["x"], draw["slope"])
+        return world.functionals(draw["slope"], draw["F"], draw["S"], draw["D"], place)
 
     return jax.vmap(jax.vmap(one))(found)
 
@@ -75,7 +47,7 @@ def by_nuts(key, target, position, flux, draws, chains=1):
 def moments(draws):
     """Means and sds, (functional,) each, and their standard errors; (chain, draw, functional)."""
     draws = np.asarray(draws)
-    ess = np.array([arviz.ess(draws[..., i]) for i in range(draws.shape[-1])])
+    ess = effective_sample_size(draws)
     mean, sd = draws.mean(axis=(0, 1)), draws.std(axis=(0, 1))
     return ess, mean, sd, sd / ess**0.5, sd / (2 * ess) ** 0.5
 
@@ -84,8 +56,9 @@ def test_nuts_and_the_sweeps_agree():
     """Two gates: enough effective draws of both, then means and sds within their errors."""
     target, position = world.observed(jax.random.key(3), world.brisk_target())
     flux = target.galaxy(position).estimate
-    first = by_sweeps(jax.random.key(4), target, position, 160, 48)[:, 40:]
-    second = by_nuts(jax.random.key(5), target, position, flux, 500)
+    tuning = gibbs.tune(target, position, 0.5)
+    first = world.by_sweeps(jax.random.key(4), target, position, tuning, 160, 48)[:, 40:]
+    second = by_nuts(jax.random.key(5), target, position, flux, 1500)
     (ess, *one), (ess_nuts, *two) = moments(first), moments(second)
     assert ess.min() > 200 and ess_nuts.min() > 200, (ess, ess_nuts)
     for of_sweeps, of_nuts, error, other in zip(one[:2], two[:2], one[2:], two[2:], strict=True):
@@ -115,6 +88,21 @@ def test_joint_density_is_the_sum_of_its_parts():
     np.testing.assert_allclose(trace["D"]["value"], galaxy.transmission, rtol=1e-5)
     fixed, _ = density(target, position, galaxy.estimate, host=position.host, drop=("z",))
     np.testing.assert_allclose(fixed, total - parts[0], rtol=1e-5)
+
+
+def test_full_cross_term_conditions_on_the_noisy_host():
+    target, position = world.observed(jax.random.key(0), world.coupled_target())
+    flux = target.galaxy(position).estimate
+    total, trace = density(target, position, flux)
+    joint = target.joint_block()
+    likelihood = log_likelihood(target.observation, target.galaxy(position).templates, flux)
+    rest = target.flux_prior.log_density(flux) + target.slope_prior.log_prob(position.slope)
+    np.testing.assert_allclose(total, joint.log_prior(position) + likelihood + rest, rtol=1e-5)
+    draw = trace["x"]["fn"].sample(jax.random.key(1), (200,))
+    host, _ = target.host_of(position.host)
+    one = target.draw_dust(jax.random.key(2), host)
+    assert draw.shape == (200, *world.SHAPE)
+    assert np.abs(draw.mean(axis=0) - one).max() < 5 * np.asarray(draw).std(axis=0).max()
 
 
 def test_slope_can_be_conditioned():

@@ -22,13 +22,13 @@ def test_options_override_the_file(tmp_path):
         ("chains = 2.5", "should be of type int"),
         ("chains = 0", "at least 1"),
         ("chains = ", "not a readable TOML"),
-        ("sigma_dust = -0.1", "positive"),
+        ("sigma_dust = -0.1", "at least 0"),
         ("noise_inflation = nan", "positive"),
         ("t_host = 9.0", "all noise"),
         ("curve = 'ccm'", "none of calzetti-noll, paper"),
-        ("cross_term = 'full'", "not in this version yet; use 'cut'"),
-        ("target = 'smoothed'", "not in this version yet"),
-        ("sampler = 'langevin'", "not in this version yet"),
+        ("cross_term = 'whole'", "none of cut, full"),
+        ("target = 'clean'", "none of denoised, smoothed"),
+        ("sampler = 'nuts'", "none of gibbs, langevin, split-gibbs"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, words):

@@ -66,9 +66,6 @@ def reverse_diffusion(
 ) -> Array:
     """Draw a latent at the last of a ladder of levels by ancestral sampling.
 
-    Each step draws z_s from q(z_s | z_t, z0) with z0 put at E[z0 | z_t] (Ho et al. 2020,
-    Eq. 6-7, for any scale and sigma).
-
     Parameters
     ----------
     key : Array
@@ -85,9 +82,46 @@ def reverse_diffusion(
     Array
         A draw at ``levels[-1]``.
     """
-    start_key, *_ = keys = jax.random.split(key, levels.sigma.shape[0])
+    start_key, *keys = jax.random.split(key, levels.sigma.shape[0])
     # at the noisiest level the signal is negligible beside the noise
     start = levels.sigma[0] * jax.random.normal(start_key, shape)
+    return ancestral(jnp.asarray(keys), denoise, levels, start)
+
+
+def ancestral(
+    keys: Array,
+    denoise: Callable[[Array, Array], Array],
+    levels: Level,
+    start: Array,
+    wide: bool = False,
+) -> Array:
+    """Draw the less noisy latent that a noisy one came from, given that one.
+
+    Each step draws z_s from q(z_s | z_t, z0) with z0 put at E[z0 | z_t] (Ho et al. 2020,
+    Eq. 6-7, for any scale and sigma). As the steps grow many this is a draw of z_s given
+    the start, which the deterministic flow is not: it has the right law of z_s alone.
+    With few steps it is too narrow, as if z0 were known; `wide` takes the other extreme of
+    Ho et al. (2020, section 3.2), exact where z0 is much less certain than the noise.
+
+    Parameters
+    ----------
+    keys : Array, (step,)
+        Random keys.
+    denoise : callable
+        (latent, sigma) -> E[z0 | latent].
+    levels : Level
+        Ladder, noisiest first; arrays of shape (step + 1,), or (step + 1, ...) to
+        broadcast with the latent.
+    start : Array
+        Latent at ``levels[0]``.
+    wide : bool
+        Which of the two variances of a step.
+
+    Returns
+    -------
+    Array
+        A draw at ``levels[-1]``.
+    """
 
     def step(latent, inputs):
         step_key, noisy, quiet = inputs
@@ -96,10 +130,11 @@ def reverse_diffusion(
         added = noisy.sigma**2 - ratio**2 * quiet.sigma**2
         weight = quiet.sigma**2 / noisy.sigma**2
         mean = ratio * weight * latent + quiet.scale * (added / noisy.sigma**2) * denoised
-        spread = jnp.sqrt(jnp.maximum(added * weight, 0.0))
-        return mean + spread * jax.random.normal(step_key, shape), None
+        variance = added / ratio**2 if wide else added * weight
+        spread = jnp.sqrt(jnp.maximum(variance, 0.0))
+        return mean + spread * jax.random.normal(step_key, latent.shape), None
 
     first = jax.tree.map(lambda x: x[:-1], levels)
     second = jax.tree.map(lambda x: x[1:], levels)
-    latent, _ = jax.lax.scan(step, start, (jnp.asarray(keys[1:]), first, second))
+    latent, _ = jax.lax.scan(step, start, (keys, first, second))
     return latent

@@ -134,6 +134,18 @@ def kernel(
     return init(position, target), Info(jnp.sqrt(sum(jax.tree.leaves(squares)) / size))
 
 
+def rescale(
+    position: Position, target: Target, before: Array | float, after: Array | float
+) -> Position:
+    """Take the host's latent from one noise level to another, its noise left as it is.
+
+    A variance-preserving latent shrinks as its noise grows.
+    """
+    level = target.host_prior.level
+    shrink = level(jnp.asarray(after)).scale / level(jnp.asarray(before)).scale
+    return position._replace(host=position.host * shrink)
+
+
 def anneal(begin: Callable[[Array, Position, Target], tuple[Any, Callable]]) -> Callable:
     """Run a kernel down a ladder of targets.
 
@@ -157,15 +169,13 @@ def anneal(begin: Callable[[Array, Position, Target], tuple[Any, Callable]]) -> 
             key, sigma_host, sigma_dust = inputs
             now = target.replace(sigma_host=sigma_host, sigma_dust=sigma_dust)
             first, rest = jax.random.split(key)
-            # a variance-preserving latent shrinks as its noise grows
-            shrink = now.host_prior.level(sigma_host).scale / before
-            position = position._replace(host=position.host * shrink)
+            position = rescale(position, target, before, sigma_host)
             state, advance = begin(first, position, now)
             keys = jax.random.split(rest, steps)
             state, info = jax.lax.scan(lambda state, key: advance(key, state), state, keys)
-            return (state.position, before * shrink), (state, info)
+            return (state.position, sigma_host), (state, info)
 
-        start = position, target.host_prior.level(ladder.host[0]).scale
+        start = position, ladder.host[0]
         keys = jax.random.split(key, ladder.host.shape[0])
         _, (states, info) = jax.lax.scan(level, start, (keys, *ladder))
         return jax.tree.map(lambda x: x[-1], states), info

@@ -96,13 +96,6 @@ def tune(target: Target, position: Position, step_size: float, scan: tuple = ())
     return Tuning({m: step for m in moves}, {m: precision[m] for m in moves}, direction)
 
 
-def masses(tuning: Tuning) -> Position:
-    """Diagonal masses of all latents."""
-    if "joint" in tuning.precision:
-        return tuning.precision["joint"]
-    return Position(tuning.precision["host"], *tuning.precision["dust"])
-
-
 def init(key: Array, position: Position, target: Target) -> State:
     """State at a position, with a first draw of the fluxes."""
     galaxy = target.galaxy(position)

@@ -2,17 +2,18 @@
 
 One chunk is one jitted call over all chains; between chunks the host keeps the scalars of
 every sweep, one map per chunk, and the progress. Nothing is compiled again for another
-galaxy of the same shape. The chains first relax by Langevin dynamics of all latents at once,
-which has no acceptance and is no part of the draws. Warm-up adapts each chain's step sizes
-by dual averaging (Hoffman & Gelman 2014), as BlackJAX has it, and ends by fixing them: when
-the averaged step sizes and the likelihood have come to rest (`settled`), or the sweeps are
-spent. Memory does not grow with the run: where more than `MOST_MAPS` maps of a chain are
-kept, every other one is dropped and half as many are taken from there on.
+galaxy of the same shape. The chains first come near: by Langevin dynamics of all latents at
+once (`relax`) or down a ladder of noise levels (`descend`), which is no part of the draws.
+Warm-up adapts each chain's step sizes by dual averaging (Hoffman & Gelman 2014), as BlackJAX
+has it, and ends by fixing them: when the averaged step sizes and the likelihood have come to
+rest (`settled`), or the sweeps are spent. Memory does not grow with the run: where more than
+`MOST_MAPS` maps of a chain are kept, every other one is dropped and half as many are taken
+from there on.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,8 @@ from jax import Array
 from dustpost import coordinates
 from dustpost.likelihood import log_likelihood
 from dustpost.posterior import Position, Target
-from dustpost.samplers import gibbs, langevin
+from dustpost.samplers import annealed, langevin
+from dustpost.samplers.choice import Sampler
 
 ACCEPTANCE = 0.8  # the rate that the step sizes are adapted to
 CURL_EVERY = 5  # sweeps; the curl defect costs as much as a third of a sweep
@@ -60,8 +62,9 @@ class Trace(NamedTuple):
     ----------
     scalars : Scalars
         Every sweep.
-    info : gibbs.Info
-        Every sweep; `curl_defect` is that of the latest sweep in which it was measured.
+    info : NamedTuple
+        The sampler's own, every sweep; `curl_defect`, where it has one, is that of the
+        latest sweep in which it was measured.
     host, transmission : ndarray, (chain, kept, y, x)
         The last sweeps of evenly spaced chunks.
     kept : ndarray, (kept,), int
@@ -71,7 +74,7 @@ class Trace(NamedTuple):
     """
 
     scalars: Scalars
-    info: gibbs.Info
+    info: Any
     host: np.ndarray
     transmission: np.ndarray
     kept: np.ndarray
@@ -82,7 +85,7 @@ def relax(
     key: Array,
     positions: Position,
     target: Target,
-    tuning: gibbs.Tuning,
+    mass: Position,
     steps: int,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Position:
@@ -95,14 +98,13 @@ def relax(
     positions : Position
         (chain, ...) each.
     target : Target
-    tuning : gibbs.Tuning
-        (chain, ...) each; its masses are used.
+    mass : Position
+        Diagonal masses, (chain, ...) each.
     steps : int
         Rounded up to chunks of `RELAX_CHUNK`.
     advance : callable
         Told the number of steps done after each chunk.
     """
-    mass = gibbs.masses(tuning)
     start_key, key = jax.random.split(key)
     keys = jax.random.split(start_key, positions.slope.shape[0])
     states = jax.jit(jax.vmap(langevin.init, in_axes=(0, 0, None, 0)))(
@@ -124,33 +126,91 @@ def _relax_chunk(key, states, target, mass):
     return jax.lax.scan(step, states, jax.random.split(key, RELAX_CHUNK))[0]
 
 
-@jax.jit
-def start(keys: Array, positions: Position, target: Target) -> gibbs.State:
+def descend(
+    key: Array,
+    positions: Position,
+    target: Target,
+    sampler: Sampler,
+    ladder: annealed.Ladder,
+    sweeps: int,
+    steps: int,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Position:
+    """Bring the chains down a ladder of noise levels by a sampler's own sweeps.
+
+    What noise hides, the data may not decide: at each level the pixel noise is wider by
+    the dust's noise over that of the last level (as in Jalal et al. 2021).
+
+    Parameters
+    ----------
+    key : Array
+        Random key.
+    positions : Position
+        (chain, ...) each, at the ladder's first level.
+    target : Target
+    sampler : Sampler
+    ladder : annealed.Ladder
+    sweeps, steps : int
+        Sweeps at each level, and steps of a sweep.
+    advance : callable
+        Told of the sweeps done after each level.
+    """
+    before = ladder.host[0]
+    for level_key, host, dust in zip(jax.random.split(key, len(ladder.host)), *ladder, strict=True):
+        positions = annealed.rescale(positions, target, before, host)
+        seen = target.observation
+        seen = seen._replace(ivar=seen.ivar * (ladder.dust[-1] / dust) ** 2)
+        now = target.replace(observation=seen, sigma_host=host, sigma_dust=dust)
+        positions = jax.block_until_ready(_level(level_key, positions, now, sampler, sweeps, steps))
+        before = host
+        advance(sweeps)
+    return positions
+
+
+@partial(jax.jit, static_argnames=("sampler", "sweeps", "steps"))
+def _level(key, positions, target, sampler, sweeps, steps):
+    def one(key, position):
+        start_key, key = jax.random.split(key)
+        tuning = sampler.tune(target, position, FIRST_STEP)
+
+        def sweep(state, key):
+            return sampler.kernel(key, state, target, tuning, steps)[0], None
+
+        begin = _strong(sampler.init(start_key, position, target))
+        return jax.lax.scan(sweep, begin, jax.random.split(key, sweeps))[0].position
+
+    return jax.vmap(one)(jax.random.split(key, positions.slope.shape[0]), positions)
+
+
+@partial(jax.jit, static_argnames="sampler")
+def start(keys: Array, positions: Position, target: Target, sampler: Sampler) -> Any:
     """States of all chains at their positions, (chain, ...) each."""
-    return _strong(jax.vmap(gibbs.init, in_axes=(0, 0, None))(keys, positions, target))
+    return _strong(jax.vmap(sampler.init, in_axes=(0, 0, None))(keys, positions, target))
 
 
 def warm_up(
     key: Array,
-    states: gibbs.State,
+    states: Any,
     target: Target,
-    tuning: gibbs.Tuning,
+    sampler: Sampler,
+    tuning: Any,
     sweeps: int,
     steps: int,
     chunk: int,
     advance: Callable[[int], None] = lambda done: None,
-) -> tuple[gibbs.State, gibbs.Tuning]:
+) -> tuple[Any, Any]:
     """Move the chains towards the posterior and settle their step sizes.
 
     Parameters
     ----------
     key : Array
         Random key.
-    states : gibbs.State
-        (chain, ...) each.
+    states : NamedTuple
+        The sampler's, (chain, ...) each.
     target : Target
-    tuning : gibbs.Tuning
-        (chain, ...) each; its step sizes are where the adaptation starts.
+    sampler : Sampler
+    tuning : NamedTuple
+        The sampler's, (chain, ...) each; its step sizes are where the adaptation starts.
     sweeps, steps, chunk : int
         Sweeps in all (rounded up to chunks), leapfrog steps, sweeps a chunk.
     advance : callable
@@ -161,7 +221,7 @@ def warm_up(
     for chunk_key in jax.random.split(key, -(-sweeps // chunk)):
         before = adaptation
         states, adaptation, record, _ = _chunk(
-            chunk_key, states, target, tuning, adaptation, True, steps, chunk
+            chunk_key, states, target, tuning, adaptation, True, sampler, steps, chunk
         )
         pieces.append(np.asarray(record[0].log_likelihood))
         advance(chunk)
@@ -195,20 +255,21 @@ def settled(log_likelihood: list[np.ndarray], before: dict, after: dict) -> bool
         np.max(np.abs(after[name].log_step_size_avg - before[name].log_step_size_avg))
         for name in after
     ]
-    return bool(np.all(rest)) and max(change) < STEP_CHANGE
+    return bool(np.all(rest)) and max(change, default=0.0) < STEP_CHANGE
 
 
 def run(
     key: Array,
-    states: gibbs.State,
+    states: Any,
     target: Target,
-    tuning: gibbs.Tuning,
+    sampler: Sampler,
+    tuning: Any,
     sweeps: int,
     steps: int,
     chunk: int,
     advance: Callable[[int], None] = lambda done: None,
     enough: Callable[[Scalars], bool] = lambda scalars: False,
-) -> tuple[gibbs.State, Trace]:
+) -> tuple[Any, Trace]:
     """Sample with everything fixed; parameters as in `warm_up`, and
 
     Parameters
@@ -221,7 +282,7 @@ def run(
     pieces, maps, model, stride = [], [], 0.0, 1
     for number, chunk_key in enumerate(jax.random.split(key, -(-sweeps // chunk))):
         states, _, record, cube = _chunk(
-            chunk_key, states, target, tuning, adaptation, False, steps, chunk
+            chunk_key, states, target, tuning, adaptation, False, sampler, steps, chunk
         )
         pieces.append(jax.tree.map(np.asarray, record))
         model = model + np.asarray(cube, float)
@@ -234,7 +295,8 @@ def run(
         if enough(_joined([scalars for scalars, _ in pieces])):
             break
     scalars, info = _joined(pieces)
-    info = info._replace(curl_defect=_hold(info.curl_defect))
+    if hasattr(info, "curl_defect"):
+        info = info._replace(curl_defect=_hold(info.curl_defect))
     numbers, *images = zip(*maps, strict=True)
     host, transmission = (np.stack(x, axis=1) for x in images)
     kept = (np.array(numbers) + 1) * chunk - 1
@@ -245,11 +307,11 @@ def _joined(pieces: list):
     return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces)
 
 
-@partial(jax.jit, static_argnames=("steps", "chunk"))
-def _chunk(key, states, target, tuning, adaptation, adapt, steps, chunk):
+@partial(jax.jit, static_argnames=("sampler", "steps", "chunk"))
+def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk):
     """`chunk` sweeps of all chains: states, adaptation, record of every sweep, model cube."""
     chains = states.position.slope.shape[0]
-    kernel = jax.vmap(gibbs.kernel, in_axes=(0, 0, None, 0, None, None))
+    kernel = jax.vmap(sampler.kernel, in_axes=(0, 0, None, 0, None, None))
 
     def sweep(carry, inputs):
         states, adaptation = carry
@@ -285,7 +347,7 @@ def _strong(tree):
 
 
 @partial(jax.vmap, in_axes=(0, None))
-def _scalars(state: gibbs.State, target: Target) -> Scalars:
+def _scalars(state: Any, target: Target) -> Scalars:
     host, transmission = state.galaxy.host, state.galaxy.transmission
     return Scalars(
         flux=state.flux.value,

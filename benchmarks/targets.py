@@ -1,0 +1,210 @@
+"""Which target, at which noise level: four chains of each galaxy from four starts.
+
+    python benchmarks/targets.py [CUTOUT...] [--configurations "cut denoised 0.1" ...]
+                                [--galaxies 4] [--sweeps 100]
+
+A chain starts from the truth, one from no dust, one from a screen of 1 mag and one from the
+MAP; they relax, warm up and draw as `dustpost sample` has them. Without CUTOUT the galaxies
+are the first of `dustpost simulate --seed 21` with 0.1 to 0.6 mag. Each line of
+targets.jsonl is one galaxy under one configuration (cross term, what the likelihood sees,
+sigma_dust): the truth, the mean of every chain's draws, R-hat and bulk ESS over the four,
+the greatest z of delta under its prior. Lines already there are not run again.
+`--table` prints the lines as one row a configuration.
+"""
+
+import argparse
+import json
+import platform
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dustpost import coordinates
+from dustpost import sample as whole
+from dustpost.diagnostics.ranks import bulk_ess, rhat
+from dustpost.io.cutout import Cutout
+from dustpost.io.read import read
+from dustpost.mock import cutout_of, draw_view, expose_cutout
+from dustpost.networks.diffusion import perturb
+from dustpost.posterior import Position, Target
+from dustpost.samplers import annealed, run
+from dustpost.samplers.choice import SAMPLERS
+from dustpost.settings import Settings
+from dustpost.simulate.survey import get_survey
+
+LOG = Path(__file__).with_suffix(".jsonl")
+STARTS = ("truth", "no dust", "screen", "map")
+CONFIGURATIONS = tuple(
+    f"{cross} {kind} {sigma}"
+    for cross, kind, sigma in (
+        ("cut", "denoised", 0.05),
+        ("cut", "denoised", 0.1),
+        ("cut", "denoised", 0.2),
+        ("cut", "denoised", 0.4),
+        ("cut", "smoothed", 0.05),
+        ("cut", "smoothed", 0.01),
+        ("full", "denoised", 0.1),
+        ("full", "denoised", 0.25),
+        ("full", "denoised", 0.5),
+        ("full", "denoised", 1.0),
+    )
+)
+SEED, SURVEY, MAGNITUDE = 21, "hsc-wide", 21.0
+LEAST, MOST = 0.1, 0.6  # mean attenuation of the simulated galaxies, mag
+SCREEN = 10**-0.4  # 1 mag at the pivot
+SCALARS = ("slope", "mean_attenuation", "covering_fraction", "log_screen")
+
+
+def own_world(galaxies: int) -> list[tuple[str, Cutout]]:
+    """Simulated galaxies with their names."""
+    survey, found, number = get_survey(SURVEY), [], -1
+    while len(found) < galaxies:
+        number += 1
+        key, structure = draw_view(SEED, number, 0)
+        cutout = cutout_of(key, structure, survey.bands)
+        if LEAST < mean_attenuation(cutout) < MOST:
+            noise_key = jax.random.fold_in(jax.random.key(SEED), number)
+            found.append((f"own {number}", expose_cutout(noise_key, cutout, survey, MAGNITUDE)))
+    return found
+
+
+def mean_attenuation(cutout: Cutout) -> float:
+    """True light-weighted mean A in mag."""
+    truth = cutout.truth
+    return float(coordinates.mean_attenuation(truth.host, truth.transmission, 1.0))
+
+
+def starts(key: jax.Array, target: Target, cutout: Cutout, best: Position) -> Position:
+    """Positions of the four chains, (chain, ...) each."""
+    host_key, dust_key = jax.random.split(key)
+    truth = cutout.truth
+    found = target.galaxy(best).transmission
+    dust = (truth.transmission, np.full_like(found, 0.97), np.full_like(found, SCREEN), found)
+    dust = jnp.stack([target.dust_prior.latent(jnp.asarray(d, found.dtype)) for d in dust])
+    true_host = coordinates.clean_from_image(
+        jnp.asarray(truth.host / truth.host.max(), found.dtype)
+    )
+    fitted = target.host_prior.denoise(best.host, target.sigma_host, None)
+    host = jnp.stack([true_host, fitted, fitted, fitted])
+    slope = jnp.stack([jnp.asarray(truth.slope or 0.0, best.slope.dtype)] + 3 * [best.slope])
+    return Position(
+        perturb(host_key, host, target.host_prior.level(target.sigma_host)),
+        perturb(dust_key, dust, target.dust_prior.level(target.sigma_dust)),
+        slope,
+    )
+
+
+def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Namespace) -> dict:
+    """Run the four chains of one galaxy under one configuration."""
+    cross_term, kind, sigma = configuration.split()
+    settings = Settings(
+        cross_term=cross_term, target=kind, sigma_dust=float(sigma), chains=len(STARTS)
+    )
+    begin = time.perf_counter()
+    target = whole.build_target(cutout, settings)
+    keys = jax.random.split(jax.random.key(settings.seed), 5)
+    best = whole.find_map(target).position
+    sampler = SAMPLERS["gibbs"]
+    tuning = jax.jit(sampler.tune)(target, best, run.FIRST_STEP)
+    mass = jax.jit(annealed.likelihood_mass)(target, best)
+    tuning, mass = jax.tree.map(lambda x: jnp.stack([x] * len(STARTS)), (tuning, mass))
+    places = starts(keys[0], target, cutout, best)
+    places = run.relax(keys[1], places, target, mass, options.relax)
+    states = run.start(jax.random.split(keys[2], len(STARTS)), places, target, sampler)
+    plan = dict(steps=options.leapfrog, chunk=settings.keep)
+    held = target, sampler
+    states, tuning = run.warm_up(keys[3], states, *held, tuning, settings.warmup, **plan)
+    states, trace = run.run(keys[4], states, *held, tuning, options.sweeps, **plan)
+    draws = {scalar: np.asarray(getattr(trace.scalars, scalar)) for scalar in SCALARS}
+    truth = cutout.truth
+    prior = target.slope_prior
+    z = np.abs(draws["slope"] - float(prior.mean)) / float(prior.variance) ** 0.5
+    images = truth.host, truth.transmission
+    return {
+        "galaxy": name,
+        "configuration": configuration,
+        "sweeps": options.sweeps,
+        "leapfrog": options.leapfrog,
+        "relax": options.relax,
+        "host_prior": target.host_prior.name,
+        "dust": target.dust_prior.sha256[:12],
+        "seconds": round(time.perf_counter() - begin),
+        "machine": f"{platform.machine()}, {jax.devices()[0].platform}",
+        "truth": {
+            "slope": truth.slope,
+            "mean_attenuation": mean_attenuation(cutout),
+            "covering_fraction": float(coordinates.covering_fraction(*images, 1.0, 0.05)),
+            "log_screen": float(coordinates.log_screen(*images)),
+        },
+        "mean": {s: np.round(v.mean(axis=1), 4).tolist() for s, v in draws.items()},
+        "sd": {s: np.round(v.std(axis=1), 4).tolist() for s, v in draws.items()},
+        "rhat": {s: round(float(rhat(v)), 3) for s, v in draws.items()},
+        "ess": {s: round(float(bulk_ess(v)), 1) for s, v in draws.items()},
+        "slope_z": round(float(np.nanmax(z)), 2),
+        "log_likelihood": np.round(trace.scalars.log_likelihood.mean(axis=1), 1).tolist(),
+        "curl": round(float(np.nanmedian(np.abs(trace.info.curl_defect))), 3),
+        "acceptance": {k: round(float(v.mean()), 2) for k, v in trace.info.acceptance.items()},
+    }
+
+
+def table(lines: list[dict]) -> str:
+    """One row a configuration: errors of the chains' means, and whether they agree."""
+    rows = [
+        "| target | galaxies | bias A | rms A | rms cover | rms delta | R-hat A, median, worst "
+        "| ESS A | from no dust - from truth, A | curl | beyond 3 sd of delta |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in dict.fromkeys(line["configuration"] for line in lines):
+        of = [line for line in lines if line["configuration"] == name]
+
+        def error(scalar, of=of):
+            known = np.array([[line["truth"][scalar]] for line in of], float)
+            return np.array([line["mean"][scalar] for line in of]) - known
+
+        attenuation = error("mean_attenuation")
+        slope = error("slope")
+        worst = np.array([line["rhat"]["mean_attenuation"] for line in of])
+        ess = np.median([line["ess"]["mean_attenuation"] for line in of])
+        apart = np.sqrt(np.mean((attenuation[:, 1] - attenuation[:, 0]) ** 2))
+        cells = [name, len(of), f"{attenuation.mean():+.3f}"]
+        cells += [f"{np.sqrt(np.mean(attenuation**2)):.3f}"]
+        cells += [f"{np.sqrt(np.mean(error('covering_fraction') ** 2)):.2f}"]
+        cells += [f"{np.sqrt(np.nanmean(slope**2)):.2f}"]
+        cells += [f"{np.median(worst):.2f}, {worst.max():.2f}", f"{ess:.0f}", f"{apart:.3f}"]
+        cells += [f"{np.median([line['curl'] for line in of]):.2f}"]
+        cells += [sum(line["slope_z"] > 3 for line in of)]
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Run what is missing, write it down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cutouts", nargs="*", type=Path)
+    parser.add_argument("--configurations", nargs="+", default=CONFIGURATIONS)
+    parser.add_argument("--galaxies", type=int, default=4)
+    parser.add_argument("--sweeps", type=int, default=100)
+    parser.add_argument("--relax", type=int, default=200)
+    parser.add_argument("--leapfrog", type=int, default=8)
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    lines = [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
+    if options.table:
+        print(table(lines))
+        return
+    done = {(line["galaxy"], line["configuration"], line["sweeps"]) for line in lines}
+    cutouts = [(path.stem, read([path])) for path in options.cutouts]
+    for name, cutout in cutouts or own_world(options.galaxies):
+        for configuration in options.configurations:
+            if (name, configuration, options.sweeps) not in done:
+                line = measure(name, cutout, configuration, options)
+                with LOG.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
