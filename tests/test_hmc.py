@@ -44,7 +44,7 @@ def shifted(x):
     return -0.5 * jnp.sum((x - 2.0) ** 2)
 
 
-@pytest.mark.parametrize("dimension", [1, 64, 1024])
+@pytest.mark.parametrize("dimension", [1, 64, 1024, 4096])
 def test_the_prior_is_not_dropped(dimension):
     """N(0, 1) prior x N(2; x, 1) has the posterior N(1, 1/2) in each dimension."""
     problem = block(gaussian_score, shifted)
