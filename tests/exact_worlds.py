@@ -303,6 +303,24 @@ def skewed(seed: int = 0, side: int = SIDE, screen: float = 0.005, grid: int = 1
     return _of_dust(target, np.ones(1), *(m[None] for m in moments), draw)
 
 
+def skewed_prior(side: int = SIDE) -> Exact:
+    """The skewed prior itself, its data worth nothing: chains cross its whole width."""
+    sd = spectrum(side, 0.005, 0.3, 0.15)
+    seen = observe(np.random.default_rng(0), np.zeros((side, side)), np.zeros((side, side)))
+    seen = seen._replace(data=0.0 * seen.data, ivar=1e-12 * seen.ivar)
+    dust = Skewed(jnp.asarray(sd, float))
+    target = target_of(seen, Normal(jnp.ones((side, side))), dust, kind="smoothed")
+    low_cov = np.zeros((4, 4))
+    low_cov[0, 0], low_cov[1:, 1:] = sd[0, 0] ** 2, FLUX
+
+    def draw(rng, count):
+        found = sd * (rng.gumbel(size=(count, 1, side, side)) - EULER) / GUMBEL
+        return found, rng.multivariate_normal(LEVEL, FLUX, count)
+
+    moments = np.zeros((side, side)), sd, np.array([0, *LEVEL]), low_cov
+    return _of_dust(target, np.ones(1), *(m[None] for m in moments), draw)
+
+
 def start(rng: np.random.Generator, exact: Exact, chains: int, wide: float = 2.0) -> Position:
     """Dispersed starts, (chain, ...): uniform about the mean, `wide` times the sd."""
     middle = np.einsum("k,klyx->lyx", exact.weight, exact.mean)

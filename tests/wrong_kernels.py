@@ -25,10 +25,17 @@ def trapezoid(block: Block, path: Array, scores: Array, unravel: Callable) -> Ar
 
 
 def chord(block: Block, path: Array, scores: Array, unravel: Callable) -> Array:
-    """Prior change along the straight line, Gauss-Legendre with 4 nodes."""
+    """Prior change along the straight line, 4 nodes of Gauss and Legendre."""
     move = path[-1] - path[0]
     nodes = [flat(block.score(unravel(path[0] + 0.5 * (n + 1) * move))) for n in NODES]
     return sum(0.5 * w * (s @ move) for w, s in zip(WEIGHTS, nodes, strict=True))
+
+
+def even_chord(block: Block, path: Array, scores: Array, unravel: Callable) -> Array:
+    """Prior change along the straight line, 4 even nodes (Simpson's 3/8 rule)."""
+    move = path[-1] - path[0]
+    nodes = [flat(block.score(unravel(path[0] + t * move))) @ move for t in np.linspace(0, 1, 4)]
+    return sum(w * s for w, s in zip((0.125, 0.375, 0.375, 0.125), nodes, strict=True))
 
 
 def simpson_chord(block: Block, path: Array, scores: Array, unravel: Callable) -> Array:
