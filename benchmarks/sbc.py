@@ -204,6 +204,7 @@ def simulations(options: argparse.Namespace) -> None:
 def report(cache: Path) -> None:
     """Judge all that the cache holds; write sbc.json and the figure."""
     facts = {
+        "command": "python benchmarks/sbc.py --world WORLD --cross CROSS --start START",
         "machine": f"{platform.machine()}, {jax.devices()[0].platform}, one core",
         "seed": SEED,
         "leapfrog": LEAPFROG,
