@@ -78,7 +78,7 @@ CELLS = {
     "gaussian: orbit, dust, host, slope": Cell(
         "gaussian", ("orbit", "dust", "host", "slope"), 0.35, 5, 350
     ),
-    "gaussian: dust, host": Cell("gaussian", ("dust", "host"), 0.35, 5, 400),
+    "gaussian: dust, host": Cell("gaussian", ("dust", "host"), 0.25, 7, 700),
     "gaussian: orbit, joint, slope": Cell("gaussian", ("orbit", "joint", "slope"), 0.28, 6, 350),
     "mixture: MALA": Cell("mixture", ("dust",), 0.4, 1, 300, 30),
     "skewed: MALA": Cell("skewed", ("dust",), 0.33, 1, 300, 40),

@@ -374,7 +374,7 @@ def diffusion(draws: np.ndarray, sd: float) -> float:
     lag = draws.shape[1] // 5
     moved = np.mean((draws[:, lag:] - draws[:, :-lag]) ** 2) / (2 * sd**2)
     time = -lag / np.log1p(-min(moved, 0.99))
-    return draws.size / (2 * time)
+    return float(draws.size / (2 * time))
 
 
 def report_of(run: Run, mean, sd, error) -> dict:

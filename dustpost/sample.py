@@ -10,8 +10,9 @@ prior    draws of the dust prior given the host: where the data speak
 """
 
 import platform
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +22,10 @@ from jax import Array
 
 from dustpost import coordinates
 from dustpost.attenuation import band_attenuation
+from dustpost.diagnostics import ranks
 from dustpost.diagnostics.convergence import RHAT_GOOD
-from dustpost.diagnostics.ranks import mixed
 from dustpost.draws import Draws
+from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
 from dustpost.io.read import to_observation
 from dustpost.likelihood import inflate_noise
@@ -47,6 +49,7 @@ START_SPREAD = 0.1  # sd of delta over the chains' starts
 HIGHEST_HOST = 0.8  # first noise level of a ladder
 HIGHEST_DUST = 8.0  # the same, in units of the target's
 LEVELS = 10
+LEAST_DRAWS = 20  # a chain, before a run may end early
 PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
 
 
@@ -73,40 +76,134 @@ def sample(
     Raises
     ------
     DustpostError
-        If the weights of a prior are missing or a band cannot be used.
+        If the weights of a prior are missing, a band cannot be used, or the chains meet a
+        value that is not finite.
     """
-    start_key, begin_key, warm_key, run_key, prior_key = jax.random.split(rng_key, 5)
-    target, sampler = build_target(cutout, settings), SAMPLERS[settings.sampler]
-    best = find_map(target, progress).position
-    starts = approach(start_key, target, best, settings, progress)
-    tuning = jax.jit(sampler.tune)(target, best, run.FIRST_STEP)
-    tuning = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), tuning)
-    states = run.start(jax.random.split(begin_key, settings.chains), starts, target, sampler)
+    (found,) = sample_many(rng_key[None], [cutout], settings, progress)
+    if isinstance(found, DustpostError):
+        raise found
+    return found
+
+
+def sample_many(
+    keys: Array, cutouts: list[Cutout], settings: Settings, progress: Stage = quiet
+) -> list[xr.DataTree | DustpostError]:
+    """Draw the posteriors of several galaxies, all their chains side by side.
+
+    Parameters
+    ----------
+    keys : Array, (galaxy,)
+        Random keys; a galaxy's draws depend on its own alone.
+    cutouts : list of Cutout
+        Of one shape: bands, pixels and PSF.
+    settings : Settings
+    progress : callable
+
+    Returns
+    -------
+    list of DataTree or DustpostError
+        An error in the place of a galaxy whose chains met a value that is not finite.
+
+    Raises
+    ------
+    DustpostError
+        As `sample`, and for cutouts of different shapes.
+    """
+    check_alike(cutouts)
+    chains, sampler = settings.chains, SAMPLERS[settings.sampler]
+    start_key, begin_key, warm_key, run_key, prior_key = jax.vmap(
+        lambda key: jax.random.split(key, 5), out_axes=1
+    )(keys)
+    targets = [build_target(cutout, settings) for cutout in cutouts]
+    best = [find_map(target, progress).position for target in targets]
+    starts = [
+        approach(key, target, place, settings, progress)
+        for key, target, place in zip(start_key, targets, best, strict=True)
+    ]
+    tune = jax.jit(sampler.tune)
+    tuning = [
+        tune(target, place, run.FIRST_STEP) for target, place in zip(targets, best, strict=True)
+    ]
+    tuning = jax.tree.map(lambda *x: jnp.repeat(jnp.stack(x), chains, axis=0), *tuning)
+    starts = jax.tree.map(lambda *x: jnp.concatenate(x), *starts)
+    target = targets[0] if len(targets) == 1 else run.stack(targets, chains)
+    states = run.start(begin_key, starts, target, sampler)
+    if not np.isfinite(states.galaxy.log_evidence).any():
+        return [_not_finite(cutout, "where they start") for cutout in cutouts]
     plan = dict(steps=settings.leapfrog, chunk=settings.keep)
+    advance = progress("warm-up", settings.warmup)
     states, tuning = run.warm_up(
-        warm_key,
-        states,
-        target,
-        sampler,
-        tuning,
-        settings.warmup,
-        **plan,
-        advance=progress("warm-up", settings.warmup),
+        warm_key, states, target, sampler, tuning, settings.warmup, **plan, advance=advance
     )
+    watch = partial(watched, progress("draws", settings.draws), settings)
     states, trace = run.run(
-        run_key,
-        states,
-        target,
-        sampler,
-        tuning,
-        settings.draws,
-        **plan,
-        advance=progress("draws", settings.draws),
-        enough=lambda scalars: enough(scalars, settings.ess),
+        run_key, states, target, sampler, tuning, settings.draws, **plan, watch=watch
     )
-    hosts = states.position.host
-    prior_sd = prior_attenuation_sd(prior_key, target, hosts, settings.prior_draws, progress)
-    return to_tree(gather(target, trace, tuning, prior_sd, cutout, settings), cutout)
+    results = []
+    for number, (cutout, one) in enumerate(zip(cutouts, targets, strict=True)):
+        part = slice(number * chains, (number + 1) * chains)
+        mine, step, hosts = jax.tree.map(
+            lambda x, part=part: x[part],
+            (trace._replace(kept=()), tuning.step, states.position.host),
+        )
+        mine = mine._replace(kept=trace.kept)
+        error = unfinished(cutout, mine)
+        if error is None:
+            sd = prior_attenuation_sd(prior_key[number], one, hosts, settings.prior_draws, progress)
+            results.append(to_tree(gather(one, mine, step, sd, cutout, settings), cutout))
+        else:
+            results.append(error)
+    return results
+
+
+def check_alike(cutouts: list[Cutout]) -> None:
+    """Refuse cutouts that cannot be sampled side by side."""
+    for cutout in cutouts[1:]:
+        for name in ("data", "psf"):
+            here, there = getattr(cutout, name).shape, getattr(cutouts[0], name).shape
+            if here != there:
+                raise DustpostError(
+                    f"{cutout.source}: {name} of shape {here}, {cutouts[0].source} has {there}; "
+                    "sample them apart"
+                )
+
+
+def unfinished(cutout: Cutout, trace: run.Trace) -> DustpostError | None:
+    """What to say of a galaxy whose chains met a value that is not finite."""
+    bad = ~np.isfinite(trace.scalars.log_likelihood)
+    if not bad.any():
+        return None
+    chain, sweep = np.argwhere(bad)[0]
+    return _not_finite(cutout, f"in draw {sweep} of chain {chain}")
+
+
+def _not_finite(cutout: Cutout, where: str) -> DustpostError:
+    return DustpostError(
+        f"{cutout.source}: the likelihood or a prior's score is not finite {where}; look for "
+        "extreme pixels in the cutout, then at the weights that were asked for"
+    )
+
+
+def watched(
+    advance: Callable[..., None], settings: Settings, done: int, scalars: run.Scalars
+) -> bool:
+    """Show the worst R-hat and ESS of all galaxies so far; whether `settings.ess` is reached."""
+    rhat, ess = mixing(scalars, settings.chains)
+    advance(done, f"R-hat {rhat:.2f}, ESS {ess:.0f}")
+    reached = rhat < RHAT_GOOD and ess >= settings.ess
+    return settings.ess > 0 and scalars.slope.shape[1] >= LEAST_DRAWS and reached
+
+
+def mixing(scalars: run.Scalars, chains: int) -> tuple[float, float]:
+    """Greatest R-hat and least bulk ESS over galaxies and those scalars that move."""
+    others = (scalars.slope, scalars.mean_attenuation, scalars.covering_fraction)
+    series = np.stack([*np.moveaxis(scalars.flux, -1, 0), *others, scalars.log_screen], axis=-1)
+    # galaxies become series of their own: (chain, sweep, galaxy x scalar)
+    series = np.concatenate(series.reshape(-1, chains, *series.shape[1:]), axis=-1)
+    moving = series[..., np.ptp(series, axis=(0, 1)) != 0]
+    if not moving.size or series.shape[1] < 4:
+        return np.nan, np.nan
+    return float(np.max(ranks.rhat(moving))), float(np.min(ranks.bulk_ess(moving)))
 
 
 def build_target(cutout: Cutout, settings: Settings) -> Target:
@@ -118,10 +215,12 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         total = np.sum(np.where(cutout.ivar > 0, cutout.data, 0.0), axis=(1, 2))
         flux_prior = stellar_flux(cutout.wavelength / (1 + cutout.redshift), total)
     dust_prior = choose_dust_prior(settings)
+    host_prior = choose_host_prior(settings)
+    check_shapes(cutout, host_prior, dust_prior)
     sigma_dust = settings.sigma_dust or SIGMA_DUST[dust_prior.coordinate]
     return Target(
         observation=inflate_noise(observation, settings.noise_inflation),
-        host_prior=choose_host_prior(settings),
+        host_prior=host_prior,
         dust_prior=dust_prior,
         flux_prior=flux_prior,
         slope_prior=slope_prior(),
@@ -133,6 +232,19 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         cross_term=settings.cross_term,
         covering_threshold=settings.covering_threshold,
     )
+
+
+def check_shapes(cutout: Cutout, *priors: Prior) -> None:
+    """Refuse a prior that does not take images of the cutout's shape."""
+    shape = cutout.data.shape[1:]
+    for prior in priors:
+        size = getattr(prior, "size", shape[0])
+        if (size, size) != shape:
+            raise DustpostError(
+                f"{cutout.source}: {shape[0]}x{shape[1]} pixels, but the weights of the prior "
+                f"{prior.name} (sha256 {prior.sha256[:12]}) are for {size}x{size}; give others "
+                "by --host-weights or --dust-weights"
+            )
 
 
 def choose_host_prior(settings: Settings) -> Prior:
@@ -225,19 +337,10 @@ def _prior_draw(key: Array, target: Target, latent: Array) -> Array:
     return coordinates.attenuation(dust.transmission, target.k_pivot)
 
 
-def enough(scalars: run.Scalars, ess: int) -> bool:
-    """Whether every scalar has R-hat below `RHAT_GOOD` and a bulk ESS of `ess`; 0 is never."""
-    if not ess or scalars.slope.shape[1] < 20:
-        return False
-    others = (scalars.slope, scalars.mean_attenuation, scalars.covering_fraction)
-    series = np.stack([*np.moveaxis(scalars.flux, -1, 0), *others, scalars.log_screen], axis=-1)
-    return mixed(series, ess, RHAT_GOOD)
-
-
 def gather(
     target: Target,
     trace: run.Trace,
-    tuning: Any,
+    step_sizes: dict[str, Array],
     prior_sd: np.ndarray,
     cutout: Cutout,
     settings: Settings,
@@ -250,7 +353,7 @@ def gather(
         **{f"acceptance_{name}": rate for name, rate in info.acceptance.items()},
         **{name: value for name, value in info._asdict().items() if name != "acceptance"},
         "log_likelihood": scalars.log_likelihood,
-        **{f"step_size_{name}": hold(step) for name, step in tuning.step.items()},
+        **{f"step_size_{name}": hold(step) for name, step in step_sizes.items()},
     }
     return Draws(
         flux=scalars.flux,
@@ -262,7 +365,7 @@ def gather(
         transmission=trace.transmission,
         kept=trace.kept,
         stats=stats,
-        model=trace.model,
+        model=trace.model.mean(axis=0),
         prior_attenuation_sd=prior_sd,
         settings=describe(target, cutout, settings, float(scalars.slope.mean())),
     )

@@ -78,6 +78,19 @@ def test_posterior_follows_its_contract(results):
 
 
 @needs_hsc64
+@pytest.mark.parametrize("name", ["langevin", "split-gibbs"])
+def test_the_other_samplers(dustpost, results, tmp_path, name):
+    code, out, _ = dustpost(
+        "sample", DEMO, "--out", tmp_path, "--config", results / "short.toml", "--sampler", name
+    )
+    assert code == 0
+    with xr.open_datatree(tmp_path / "demo" / "posterior.nc") as tree:
+        assert tree["constant_data"].attrs["sampler"] == name
+        assert np.isfinite(tree["posterior"]["F"]).all()
+    assert ("has no acceptance" in out) == (name == "langevin")
+
+
+@needs_hsc64
 def test_a_seed_repeats(dustpost, results, tmp_path):
     dustpost("demo", "--out", tmp_path, "--config", results / "short.toml")
     first, second = (

@@ -1,9 +1,18 @@
 """Which host prior a fit gets."""
 
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
 import pytest
 
 from dustpost import sample
+from dustpost.errors import DustpostError
+from dustpost.io.read import read
+from dustpost.priors.joint import load_joint_prior, load_sim_prior
 from dustpost.settings import Settings
+
+DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
 
 
 @pytest.mark.parametrize(
@@ -23,3 +32,20 @@ def test_choice(monkeypatch, options, installed, expected):
     monkeypatch.setattr(sample, "load_sim_prior", lambda weights: ("sim", weights))
     monkeypatch.setattr(sample, "load_host_prior", lambda weights: ("hsc64", weights))
     assert sample.choose_host_prior(Settings(**options)) == expected
+
+
+def test_a_prior_for_other_images_is_refused():
+    cutout = read([DEMO])
+    priors = load_sim_prior(), load_joint_prior()
+    sample.check_shapes(cutout, *priors)
+    small = replace(cutout, data=cutout.data[:, :32, :32], ivar=cutout.ivar[:, :32, :32])
+    for prior in priors:
+        with pytest.raises(DustpostError, match="32x32 pixels, but the weights .* 64x64"):
+            sample.check_shapes(small, prior)
+
+
+def test_cutouts_of_two_shapes_are_not_sampled_together():
+    cutout = read([DEMO])
+    small = replace(cutout, data=cutout.data[:3], ivar=cutout.ivar[:3])
+    with pytest.raises(DustpostError, match="sample them apart"):
+        sample.check_alike([cutout, small])

@@ -53,6 +53,7 @@ def check(tree: xr.DataTree, rows: list[Row] | None = None) -> list[Finding]:
         *_ess(tree, rows),
         *_pixels(tree),
         *_acceptance(tree),
+        *_unadjusted(tree),
         *_slope_edge(tree),
         *_curl(tree),
     ]
@@ -240,6 +241,16 @@ def _acceptance(tree: xr.DataTree) -> Iterable[Finding]:
                 "acceptance",
                 f"Block {block} accepts {rate:.1%}; right, but a larger step would mix faster.",
             )
+
+
+def _unadjusted(tree: xr.DataTree) -> Iterable[Finding]:
+    if settings_of(tree).get("sampler") == "langevin":
+        yield Finding(
+            "warning",
+            "unadjusted",
+            "Langevin dynamics has no acceptance: its error bars are biased by an unknown amount, "
+            "however long it runs; compare with --sampler gibbs.",
+        )
 
 
 def _slope_edge(tree: xr.DataTree) -> Iterable[Finding]:

@@ -126,17 +126,3 @@ def _autocorrelation(z: np.ndarray) -> np.ndarray:
     rho = 1 - (within - cov) / total
     rho[0] = 1.0
     return rho
-
-
-def mixed(draws: np.ndarray, ess: float, rhat_limit: float) -> bool:
-    """Whether every series that moves has R-hat below a limit and at least this bulk ESS.
-
-    Parameters
-    ----------
-    draws : ndarray, (chain, draw, series)
-    ess, rhat_limit : float
-    """
-    moving = draws[..., np.ptp(draws, axis=(0, 1)) > 0]
-    if not moving.shape[-1]:
-        return False
-    return bool(np.all(rhat(moving) < rhat_limit) and np.all(bulk_ess(moving) >= ess))

@@ -29,6 +29,7 @@ WEIGHTS = "eqx_hsc_ScoreNet64.eqx"
 # t = 10, where scale = e^-5; the network was trained up to there
 LONGEST_TIME = 10.0
 STEPS = 256
+SIZE = 64  # pixels on a side
 
 
 @flax.struct.dataclass
@@ -43,12 +44,15 @@ class HostPrior:
         Its architecture; (z_t, t) -> score of p_t at z_t.
     name, sha256 : str
         Recorded in every output.
+    size : int
+        Pixels on a side of the images it is for.
     """
 
     parameters: Any
     network: Mixer = flax.struct.field(pytree_node=False)
     name: str = flax.struct.field(pytree_node=False)
     sha256: str = flax.struct.field(pytree_node=False)
+    size: int = flax.struct.field(pytree_node=False, default=SIZE)
     log_density: None = flax.struct.field(pytree_node=False, default=None)
 
     def level(self, sigma: Array) -> Level:
@@ -70,7 +74,7 @@ class HostPrior:
         ends = jnp.log(ratio(jnp.array([LONGEST_TIME, time_of(sigma)])))
         ladder = jnp.exp(jnp.linspace(ends[0], ends[1], STEPS + 1))
         scale = 1.0 / jnp.sqrt(1.0 + ladder**2)
-        return reverse_diffusion(key, self.denoise, Level(scale, scale * ladder), (64, 64))
+        return reverse_diffusion(key, self.denoise, Level(scale, scale * ladder), (SIZE, SIZE))
 
 
 def load_host_prior(path: Path | None = None) -> HostPrior:

@@ -71,6 +71,11 @@ class JointPrior:
         return self.metadata["architecture"]
 
     @property
+    def size(self) -> int:
+        """Pixels on a side of the images it is for."""
+        return self.denoiser.size
+
+    @property
     def metadata(self) -> dict:
         """What the weight file says about itself: coordinate, training, steps."""
         return {name: json.loads(value) for name, value in self.description}
@@ -198,6 +203,11 @@ class SimHostPrior:
     def name(self) -> str:
         """`sim`, recorded in every output."""
         return "sim"
+
+    @property
+    def size(self) -> int:
+        """Pixels on a side of the images it is for."""
+        return self.joint.size
 
     @property
     def sha256(self) -> str:

@@ -1,14 +1,14 @@
-"""Chains side by side, in chunks of a fixed number of sweeps.
+"""Chains of one galaxy or of many side by side, in chunks of a fixed number of sweeps.
 
-One chunk is one jitted call over all chains; between chunks the host keeps the scalars of
-every sweep, one map per chunk, and the progress. Nothing is compiled again for another
-galaxy of the same shape. The chains first come near: by Langevin dynamics of all latents at
-once (`relax`) or down a ladder of noise levels (`descend`), which is no part of the draws.
-Warm-up adapts each chain's step sizes by dual averaging (Hoffman & Gelman 2014), as BlackJAX
-has it, and ends by fixing them: when the averaged step sizes and the likelihood have come to
-rest (`settled`), or the sweeps are spent. Memory does not grow with the run: where more than
-`MOST_MAPS` maps of a chain are kept, every other one is dropped and half as many are taken
-from there on.
+One chunk is one jitted call over all chains of all galaxies (`stack`); between chunks the
+host keeps the scalars of every sweep, one map per chunk, and the progress. Nothing is
+compiled again for another galaxy of the same shape. The chains first come near: by Langevin
+dynamics of all latents at once (`relax`) or down a ladder of noise levels (`descend`), which
+is no part of the draws. Warm-up adapts each chain's step sizes by dual averaging (Hoffman &
+Gelman 2014), as BlackJAX has it, and ends by fixing them: when the averaged step sizes and
+the likelihood have come to rest (`settled`), or the sweeps are spent. Memory does not grow
+with the run: where more than `MOST_MAPS` maps of a chain are kept, every other one is
+dropped and half as many are taken from there on.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ class Trace(NamedTuple):
         The last sweeps of evenly spaced chunks.
     kept : ndarray, (kept,), int
         Which sweeps those are.
-    model : ndarray, (band, y, x)
+    model : ndarray, (chain, band, y, x)
         Mean of the model cube over the last sweep of every chunk.
     """
 
@@ -79,6 +79,51 @@ class Trace(NamedTuple):
     transmission: np.ndarray
     kept: np.ndarray
     model: np.ndarray
+
+
+def stack(targets: list[Target], chains: int) -> Target:
+    """One target for the chains of several galaxies, which share their priors' networks.
+
+    Parameters
+    ----------
+    targets : list of Target
+        Alike but for the observation and the prior of the fluxes.
+    chains : int
+        Of each galaxy.
+
+    Returns
+    -------
+    Target
+        Its observation and prior of the fluxes have an axis of galaxies x chains in front.
+    """
+
+    def gather(*leaves):
+        return jnp.repeat(jnp.stack(leaves), chains, axis=0)
+
+    return targets[0].replace(
+        observation=jax.tree.map(gather, *[target.observation for target in targets]),
+        flux_prior=jax.tree.map(gather, *[target.flux_prior for target in targets]),
+    )
+
+
+def _axes(target: Target) -> Target | None:
+    """Where `stack` has put the axis of chains, for vmap; None for one galaxy."""
+    if target.observation.data.ndim == 3:
+        return None
+    shared = dict.fromkeys(("host_prior", "dust_prior", "slope_prior"))
+    shared |= dict.fromkeys(("sigma_host", "sigma_dust"))
+    return target.replace(observation=0, flux_prior=0, **shared)
+
+
+def _split(key: Array, number: int) -> Array:
+    """Keys (number, galaxy) from one key, or one of each galaxy."""
+    return jnp.swapaxes(jax.vmap(lambda one: jax.random.split(one, number))(key.reshape(-1)), 0, 1)
+
+
+def _of_chains(key: Array, chains: int) -> Array:
+    """A key for each chain of all galaxies: those of a galaxy depend on its own key alone."""
+    key = key.reshape(-1)
+    return jax.vmap(lambda one: jax.random.split(one, chains // key.size))(key).reshape(-1)
 
 
 def relax(
@@ -94,10 +139,11 @@ def relax(
     Parameters
     ----------
     key : Array
-        Random key.
+        Random key, or one of each galaxy.
     positions : Position
-        (chain, ...) each.
+        (chain, ...) each; all chains of the first galaxy, then of the next.
     target : Target
+        Of one galaxy, or of several as `stack` gives it.
     mass : Position
         Diagonal masses, (chain, ...) each.
     steps : int
@@ -105,25 +151,29 @@ def relax(
     advance : callable
         Told the number of steps done after each chunk.
     """
-    start_key, key = jax.random.split(key)
-    keys = jax.random.split(start_key, positions.slope.shape[0])
-    states = jax.jit(jax.vmap(langevin.init, in_axes=(0, 0, None, 0)))(
-        keys, positions, target, mass
-    )
-    for chunk_key in jax.random.split(key, -(-steps // RELAX_CHUNK)):
-        states = jax.block_until_ready(_relax_chunk(chunk_key, _strong(states), target, mass))
+    start_key, *keys = _split(key, 1 - (-steps // RELAX_CHUNK))
+    states = _relax_start(start_key, positions, target, mass)
+    for chunk_key in keys:
+        states = jax.block_until_ready(_relax_chunk(chunk_key, states, target, mass))
         advance(RELAX_CHUNK)
     return states.position
 
 
 @jax.jit
+def _relax_start(key, positions, target, mass):
+    keys = _of_chains(key, positions.slope.size)
+    init = jax.vmap(langevin.init, in_axes=(0, 0, _axes(target), 0))
+    return _strong(init(keys, positions, target, mass))
+
+
+@jax.jit
 def _relax_chunk(key, states, target, mass):
     def step(states, key):
-        keys = jax.random.split(key, mass.slope.shape[0])
-        kernel = jax.vmap(langevin.kernel, in_axes=(0, 0, None, 0))
+        keys = _of_chains(key, mass.slope.size)
+        kernel = jax.vmap(langevin.kernel, in_axes=(0, 0, _axes(target), 0))
         return kernel(keys, states, target, mass), None
 
-    return jax.lax.scan(step, states, jax.random.split(key, RELAX_CHUNK))[0]
+    return jax.lax.scan(step, states, _split(key, RELAX_CHUNK))[0]
 
 
 def descend(
@@ -144,10 +194,11 @@ def descend(
     Parameters
     ----------
     key : Array
-        Random key.
+        Random key, or one of each galaxy.
     positions : Position
         (chain, ...) each, at the ladder's first level.
     target : Target
+        Of one galaxy or several.
     sampler : Sampler
     ladder : annealed.Ladder
     sweeps, steps : int
@@ -156,7 +207,7 @@ def descend(
         Told of the sweeps done after each level.
     """
     before = ladder.host[0]
-    for level_key, host, dust in zip(jax.random.split(key, len(ladder.host)), *ladder, strict=True):
+    for level_key, host, dust in zip(_split(key, len(ladder.host)), *ladder, strict=True):
         positions = annealed.rescale(positions, target, before, host)
         seen = target.observation
         seen = seen._replace(ivar=seen.ivar * (ladder.dust[-1] / dust) ** 2)
@@ -169,7 +220,7 @@ def descend(
 
 @partial(jax.jit, static_argnames=("sampler", "sweeps", "steps"))
 def _level(key, positions, target, sampler, sweeps, steps):
-    def one(key, position):
+    def one(key, position, target):
         start_key, key = jax.random.split(key)
         tuning = sampler.tune(target, position, FIRST_STEP)
 
@@ -179,13 +230,16 @@ def _level(key, positions, target, sampler, sweeps, steps):
         begin = _strong(sampler.init(start_key, position, target))
         return jax.lax.scan(sweep, begin, jax.random.split(key, sweeps))[0].position
 
-    return jax.vmap(one)(jax.random.split(key, positions.slope.shape[0]), positions)
+    keys = _of_chains(key, positions.slope.size)
+    return jax.vmap(one, in_axes=(0, 0, _axes(target)))(keys, positions, target)
 
 
 @partial(jax.jit, static_argnames="sampler")
-def start(keys: Array, positions: Position, target: Target, sampler: Sampler) -> Any:
+def start(key: Array, positions: Position, target: Target, sampler: Sampler) -> Any:
     """States of all chains at their positions, (chain, ...) each."""
-    return _strong(jax.vmap(sampler.init, in_axes=(0, 0, None))(keys, positions, target))
+    keys = _of_chains(key, positions.slope.size)
+    init = jax.vmap(sampler.init, in_axes=(0, 0, _axes(target)))
+    return _strong(init(keys, positions, target))
 
 
 def warm_up(
@@ -204,10 +258,11 @@ def warm_up(
     Parameters
     ----------
     key : Array
-        Random key.
+        Random key, or one of each galaxy.
     states : NamedTuple
-        The sampler's, (chain, ...) each.
+        The sampler's, (chain, ...) each; all chains of a galaxy, then of the next.
     target : Target
+        Of one galaxy, or of several as `stack` gives it.
     sampler : Sampler
     tuning : NamedTuple
         The sampler's, (chain, ...) each; its step sizes are where the adaptation starts.
@@ -218,7 +273,7 @@ def warm_up(
     """
     adaptation = _begin_adaptation(tuning)
     pieces = []
-    for chunk_key in jax.random.split(key, -(-sweeps // chunk)):
+    for chunk_key in _split(key, -(-sweeps // chunk)):
         before = adaptation
         states, adaptation, record, _ = _chunk(
             chunk_key, states, target, tuning, adaptation, True, sampler, steps, chunk
@@ -267,20 +322,19 @@ def run(
     sweeps: int,
     steps: int,
     chunk: int,
-    advance: Callable[[int], None] = lambda done: None,
-    enough: Callable[[Scalars], bool] = lambda scalars: False,
+    watch: Callable[[int, Scalars], bool] = lambda done, scalars: False,
 ) -> tuple[Any, Trace]:
     """Sample with everything fixed; parameters as in `warm_up`, and
 
     Parameters
     ----------
-    enough : callable
-        Asked after every chunk with the scalars so far, (chain, sweep, ...); the run ends
-        early where it says yes.
+    watch : callable
+        Told after every chunk the sweeps just done and the scalars of all so far,
+        (chain, sweep, ...); the run ends early where it says yes.
     """
     adaptation = _begin_adaptation(tuning)  # carried along unused: one compilation for both
     pieces, maps, model, stride = [], [], 0.0, 1
-    for number, chunk_key in enumerate(jax.random.split(key, -(-sweeps // chunk))):
+    for number, chunk_key in enumerate(_split(key, -(-sweeps // chunk))):
         states, _, record, cube = _chunk(
             chunk_key, states, target, tuning, adaptation, False, sampler, steps, chunk
         )
@@ -291,8 +345,7 @@ def run(
             maps.append((number, np.asarray(galaxy.host), np.asarray(galaxy.transmission)))
         if len(maps) > MOST_MAPS:
             maps, stride = maps[::2], 2 * stride
-        advance(chunk)
-        if enough(_joined([scalars for scalars, _ in pieces])):
+        if watch(chunk, _joined([scalars for scalars, _ in pieces])):
             break
     scalars, info = _joined(pieces)
     if hasattr(info, "curl_defect"):
@@ -309,9 +362,11 @@ def _joined(pieces: list):
 
 @partial(jax.jit, static_argnames=("sampler", "steps", "chunk"))
 def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk):
-    """`chunk` sweeps of all chains: states, adaptation, record of every sweep, model cube."""
-    chains = states.position.slope.shape[0]
-    kernel = jax.vmap(sampler.kernel, in_axes=(0, 0, None, 0, None, None))
+    """`chunk` sweeps of all chains: states, adaptation, record of every sweep, model cubes."""
+    chains = states.position.slope.size
+    axes = _axes(target)
+    kernel = jax.vmap(sampler.kernel, in_axes=(0, 0, axes, 0, None, None))
+    scalars = jax.vmap(_scalars, in_axes=(0, axes))
 
     def sweep(carry, inputs):
         states, adaptation = carry
@@ -321,20 +376,20 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
             for name, one in adaptation.items()
         }
         now = tuning._replace(step=step)
-        keys = jax.random.split(key, chains)
+        keys = _of_chains(key, chains)
         curl = (index % CURL_EVERY == 0) & ~adapt
         states, info = kernel(keys, states, target, now, steps, curl)
         adaptation = {
             name: _ADAPT.update(one, info.acceptance[name]) for name, one in adaptation.items()
         }
-        return (states, adaptation), (_scalars(states, target), info)
+        return (states, adaptation), (scalars(states, target), info)
 
     adapt = jnp.asarray(adapt)
-    inputs = jax.random.split(key, chunk), jnp.arange(chunk)
+    inputs = _split(key, chunk), jnp.arange(chunk)
     (states, adaptation), record = jax.lax.scan(sweep, (states, adaptation), inputs)
     record = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), record)
     model = states.flux.value[:, :, None, None] * states.galaxy.templates
-    return states, adaptation, record, jnp.mean(model, axis=0)
+    return states, adaptation, record, model
 
 
 def _begin_adaptation(tuning):
@@ -346,7 +401,6 @@ def _strong(tree):
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), tree)
 
 
-@partial(jax.vmap, in_axes=(0, None))
 def _scalars(state: Any, target: Target) -> Scalars:
     host, transmission = state.galaxy.host, state.galaxy.transmission
     return Scalars(
