@@ -113,7 +113,7 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
     tuning, mass = jax.tree.map(lambda x: jnp.stack([x] * len(STARTS)), (tuning, mass))
     places = starts(keys[0], target, cutout, best)
     places = run.relax(keys[1], places, target, mass, options.relax)
-    states = run.start(jax.random.split(keys[2], len(STARTS)), places, target, sampler)
+    states = run.start(keys[2], places, target, sampler)
     plan = dict(steps=options.leapfrog, chunk=settings.keep)
     held = target, sampler
     states, tuning = run.warm_up(keys[3], states, *held, tuning, settings.warmup, **plan)

@@ -95,7 +95,7 @@ def measure() -> dict:
     key = jax.random.key(0)
     starts = disperse(key, target, position, CHAINS)
     sampler = SAMPLERS["gibbs"]
-    states = run.start(jax.random.split(key, CHAINS), starts, target, sampler)
+    states = run.start(key, starts, target, sampler)
     tuning = jax.jit(sampler.tune)(target, position, run.FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * CHAINS), tuning)
     sweep = partial(run.run, key, states, target, sampler, tuning, 5, Settings().leapfrog, 5)

@@ -1,5 +1,6 @@
 """Settings that make sloppy code fail, and where the shared example data lie."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,18 @@ def shared_data() -> Path:
     if not (folder / "real").is_dir():
         pytest.skip(f"no example data in {folder}: set DUSTPOST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Forget a module's compiled programs when it is done.
+
+    Each keeps a few memory mappings.  Linux grants a process 65530 (vm.max_map_count), and XLA
+    does not check: the whole suite in one process runs past that and dies in the compiler.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture
