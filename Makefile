@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/dustpost demo --out out
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # the same tests on every newer Python that is found (ArviZ 1.x from 3.12 on)
 test-newer:
