@@ -10,6 +10,7 @@ acceptance      below 0.2 a warning, below 0.01 in a chain an error; above 0.98 
                 unless it is 1 in every draw (a draw from the exact conditional)
 delta           1% of the draws beyond 3 prior sd a warning, half of them an error
 curl defect     median above 0.5 nat a warning
+no acceptance   (sampler "langevin") a warning
 
 Every comparison is written so that a nan fails it.
 """
