@@ -1,11 +1,12 @@
 """Which target, at which noise level: four chains of each galaxy from four starts.
 
-    python benchmarks/targets.py [CUTOUT...] [--configurations "cut denoised 0.1" ...]
-                                [--galaxies 4] [--sweeps 100]
+    python benchmarks/targets.py [--configurations "cut denoised 0.1" ...] [--galaxies 4]
+                                [--sweeps 100] [--radmc FOLDER]
 
 A chain starts from the truth, one from no dust, one from a screen of 1 mag and one from the
-MAP; they relax, warm up and draw as `dustpost sample` has them. Without CUTOUT the galaxies
-are the first of `dustpost simulate --seed 21` with 0.1 to 0.6 mag. Each line of
+MAP; they relax, warm up and draw as `dustpost sample` has them. The galaxies
+are the first of `dustpost simulate --seed 21` with 0.1 to 0.6 mag or, with `--radmc`, the
+first such view of each of FOLDER/rt_*.fits (RADMC-3D), seen by the same survey. Each line of
 targets.jsonl is one galaxy under one configuration (cross term, what the likelihood sees,
 sigma_dust): the truth, the mean of every chain's draws, R-hat and bulk ESS over the four,
 the greatest z of delta under its prior. Lines already there are not run again.
@@ -21,12 +22,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from astropy.io import fits
 
 from dustpost import coordinates
 from dustpost import sample as whole
 from dustpost.diagnostics.ranks import bulk_ess, rhat
-from dustpost.io.cutout import Cutout
-from dustpost.io.read import read
+from dustpost.io.cutout import Cutout, Truth
 from dustpost.mock import cutout_of, draw_view, expose_cutout
 from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
@@ -68,6 +69,36 @@ def own_world(galaxies: int) -> list[tuple[str, Cutout]]:
         if LEAST < mean_attenuation(cutout) < MOST:
             noise_key = jax.random.fold_in(jax.random.key(SEED), number)
             found.append((f"own {number}", expose_cutout(noise_key, cutout, survey, MAGNITUDE)))
+    return found
+
+
+def radmc_world(folder: Path, galaxies: int) -> list[tuple[str, Cutout]]:
+    """RADMC-3D's galaxies, a view of each, with their names."""
+    survey, found = get_survey(SURVEY), []
+    for number, path in enumerate(sorted(folder.glob("rt_*.fits"))):
+        with fits.open(path) as view:
+            data = np.array(view["PRIMARY"].data[1:], np.float32)  # without u
+            wavelength = np.array(view["BANDS"].data["wavelength"][1:], float)
+            flux = np.array(view["TRUTH"].data["F"][1:], float)
+            images = (np.array(view[name].data, float) for name in ("TRUE_HOST", "TRUE_TRANS"))
+            host, transmission = images
+            slope = view["TRUTH"].header.get("DELTA")  # none where the dust is grey or gone
+        truth = Truth(host, None, transmission, flux, None, None, slope)
+        cutout = Cutout(
+            data=data,
+            ivar=np.zeros_like(data),
+            psf=np.ones((len(data), 1, 1), np.float32),
+            bands=survey.bands,
+            wavelength=wavelength,
+            unit="",
+            wcs=None,
+            source=path,
+            truth=truth,
+        )
+        known = path.stem[:6] in {name[:6] for name, _ in found}  # rt_<galaxy>_<view>
+        if LEAST < mean_attenuation(cutout) < MOST and not known and len(found) < galaxies:
+            noise_key = jax.random.fold_in(jax.random.key(SEED), number)
+            found.append((path.stem, expose_cutout(noise_key, cutout, survey, MAGNITUDE)))
     return found
 
 
@@ -183,12 +214,12 @@ def table(lines: list[dict]) -> str:
 def main() -> None:
     """Run what is missing, write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cutouts", nargs="*", type=Path)
     parser.add_argument("--configurations", nargs="+", default=CONFIGURATIONS)
     parser.add_argument("--galaxies", type=int, default=4)
     parser.add_argument("--sweeps", type=int, default=100)
     parser.add_argument("--relax", type=int, default=200)
     parser.add_argument("--leapfrog", type=int, default=8)
+    parser.add_argument("--radmc", type=Path, help="folder of RADMC-3D views")
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     lines = [json.loads(line) for line in LOG.read_text().splitlines()] if LOG.exists() else []
@@ -196,8 +227,11 @@ def main() -> None:
         print(table(lines))
         return
     done = {(line["galaxy"], line["configuration"], line["sweeps"]) for line in lines}
-    cutouts = [(path.stem, read([path])) for path in options.cutouts]
-    for name, cutout in cutouts or own_world(options.galaxies):
+    if options.radmc:
+        galaxies = radmc_world(options.radmc, options.galaxies)
+    else:
+        galaxies = own_world(options.galaxies)
+    for name, cutout in galaxies:
         for configuration in options.configurations:
             if (name, configuration, options.sweeps) not in done:
                 line = measure(name, cutout, configuration, options)
