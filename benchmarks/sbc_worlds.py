@@ -6,7 +6,7 @@ gaussian-32   the control: a Gaussian host and a Gaussian dust tied to it; its s
               its draws are exact, and the sampler is not told its densities
 
 Five HSC bands, a Gaussian PSF of sigma 1.4 (g) and 1.2 pixels, noise of 1/30 of a typical
-brightest pixel. relaxed-32 is networks-32 whose truths, once drawn by reverse diffusion, go through
+brightest pixel. relaxed-32 and -64 are networks-32 and -64 whose truths, once drawn by reverse diffusion, go through
 100 sweeps of score-HMC without data: they come from where the scores at the target's own
 noise levels lead, and no longer from the whole ladder. In nodata-32 the data weigh nothing:
 what goes wrong there is the networks' alone. The two tell a fault of the sampler from networks
@@ -47,7 +47,7 @@ FLUX, LEVEL_ERROR = 100.0, 0.2
 T_HOST, SIGMA_DUST = 0.1, 0.3
 REVERSE_STEPS = 128
 PAIRS, STEPS, WIDTHS = 24_576, 7500, (24, 48, 64)
-WORLDS = ("networks-32", "networks-64", "gaussian-32", "relaxed-32", "nodata-32")
+WORLDS = ("networks-32", "networks-64", "gaussian-32", "relaxed-32", "relaxed-64", "nodata-32")
 
 
 def world(name: str, cache: Path, pairs: Path | None) -> Target:
