@@ -6,11 +6,11 @@ gaussian-32   the control: a Gaussian host and a Gaussian dust tied to it; its s
               its draws are exact, and the sampler is not told its densities
 
 Five HSC bands, a Gaussian PSF of sigma 1.4 (g) and 1.2 pixels, noise of 1/30 of a typical
-brightest pixel. relaxed-32 and -64 are networks-32 and -64 whose truths, once drawn by reverse diffusion, go through
-100 sweeps of score-HMC without data: they come from where the scores at the target's own
-noise levels lead, and no longer from the whole ladder. In nodata-32 the data weigh nothing:
-what goes wrong there is the networks' alone. The two tell a fault of the sampler from networks
-that do not agree with themselves.
+brightest pixel. relaxed-32 and -64 are networks-32 and -64 whose truths, once drawn by reverse
+diffusion, go through 100 sweeps of score-HMC without data: they come from where the scores at
+the target's own noise levels lead, and no longer from the whole ladder. In nodata-32 the data
+weigh nothing: what goes wrong there is the networks' alone. The two tell a fault of the sampler
+from networks that do not agree with themselves.
 
 The band fluxes have the package's prior of colours, their common level
 scattered by `LEVEL_ERROR` and not by a factor of 20, which would have every second galaxy
