@@ -9,7 +9,6 @@ Density, score and draws are exact; the host tells nothing about v.
 """
 
 import flax.struct
-
 import jax.numpy as jnp
 from jax import Array
 

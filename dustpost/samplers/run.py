@@ -106,7 +106,7 @@ def stack(targets: list[Target], chains: int) -> Target:
     )
 
 
-def _axes(target: Target) -> Target | None:
+def axes(target: Target) -> Target | None:
     """Where `stack` has put the axis of chains, for vmap; None for one galaxy."""
     if target.observation.data.ndim == 3:
         return None
@@ -162,7 +162,7 @@ def relax(
 @jax.jit
 def _relax_start(key, positions, target, mass):
     keys = _of_chains(key, positions.slope.size)
-    init = jax.vmap(langevin.init, in_axes=(0, 0, _axes(target), 0))
+    init = jax.vmap(langevin.init, in_axes=(0, 0, axes(target), 0))
     return _strong(init(keys, positions, target, mass))
 
 
@@ -170,7 +170,7 @@ def _relax_start(key, positions, target, mass):
 def _relax_chunk(key, states, target, mass):
     def step(states, key):
         keys = _of_chains(key, mass.slope.size)
-        kernel = jax.vmap(langevin.kernel, in_axes=(0, 0, _axes(target), 0))
+        kernel = jax.vmap(langevin.kernel, in_axes=(0, 0, axes(target), 0))
         return kernel(keys, states, target, mass), None
 
     return jax.lax.scan(step, states, _split(key, RELAX_CHUNK))[0]
@@ -231,14 +231,14 @@ def _level(key, positions, target, sampler, sweeps, steps):
         return jax.lax.scan(sweep, begin, jax.random.split(key, sweeps))[0].position
 
     keys = _of_chains(key, positions.slope.size)
-    return jax.vmap(one, in_axes=(0, 0, _axes(target)))(keys, positions, target)
+    return jax.vmap(one, in_axes=(0, 0, axes(target)))(keys, positions, target)
 
 
 @partial(jax.jit, static_argnames="sampler")
 def start(key: Array, positions: Position, target: Target, sampler: Sampler) -> Any:
     """States of all chains at their positions, (chain, ...) each."""
     keys = _of_chains(key, positions.slope.size)
-    init = jax.vmap(sampler.init, in_axes=(0, 0, _axes(target)))
+    init = jax.vmap(sampler.init, in_axes=(0, 0, axes(target)))
     return _strong(init(keys, positions, target))
 
 
@@ -364,9 +364,9 @@ def _joined(pieces: list):
 def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk):
     """`chunk` sweeps of all chains: states, adaptation, record of every sweep, model cubes."""
     chains = states.position.slope.size
-    axes = _axes(target)
-    kernel = jax.vmap(sampler.kernel, in_axes=(0, 0, axes, 0, None, None))
-    scalars = jax.vmap(_scalars, in_axes=(0, axes))
+    where = axes(target)
+    kernel = jax.vmap(sampler.kernel, in_axes=(0, 0, where, 0, None, None))
+    scalars = jax.vmap(_scalars, in_axes=(0, where))
 
     def sweep(carry, inputs):
         states, adaptation = carry

@@ -1,0 +1,1 @@
+"""The ladder study: dust made to cover more and more of a galaxy."""
