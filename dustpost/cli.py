@@ -1,4 +1,4 @@
-"""The command line: dustpost sample | map | demo | simulate | train | check | doctor.
+"""The command line: dustpost sample | map | demo | simulate | train | degeneracy | check | doctor.
 
 Exit codes: 0 all is well; 1 `check` or `doctor` found errors; 2 the input or the options
 are wrong (one sentence on standard error, nothing half-written).
@@ -224,6 +224,33 @@ def train(
     with bars() as progress:
         written = train_network(kind, out, source, design, config, every, start, progress)
     print(f"written to {written}")
+
+
+@app.command()
+def degeneracy(
+    out: Annotated[Path, typer.Option(help="Output folder; the same one resumes it.")],
+    small: Annotated[bool, typer.Option("--small", help="Minutes in place of hours.")] = False,
+    prior: Annotated[
+        str, typer.Option(help="analytic: exact world; networks: `sample` on simulated galaxies.")
+    ] = "analytic",
+    galaxies: Annotated[
+        int | None, typer.Option(min=1, help="Galaxies a rung; by default 1 with networks.")
+    ] = None,
+    flux_prior: FluxPrior = None,
+    signal_to_noise: Annotated[float, typer.Option(help="Of the brightest pixel.")] = 30.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
+    config: Config = None,
+) -> None:
+    """Study the covering-fraction degeneracy: degeneracy.ecsv, cliff.ecsv, degeneracy.png."""
+    from dustpost.ladder import study
+    from dustpost.progress import bars
+
+    plan = study.plan_of(
+        prior, small, galaxies, flux_prior, signal_to_noise, seed, _settings(config, {})
+    )
+    with bars() as progress:
+        written = study.study(out, plan, small, progress)
+    print(f"written: {', '.join(str(path) for path in written)}")
 
 
 @app.command()

@@ -19,6 +19,7 @@ LAYERS = (
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),
     ("settings", "progress", "mock", "outputs", "sample", "pairs", "train", "doctor"),
+    ("ladder",),
     ("cli",),
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}

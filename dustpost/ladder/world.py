@@ -126,3 +126,15 @@ def draw(key: Array, target: Target, flux_prior: str) -> tuple[Position, Target]
     clean = flux[:, None, None] * target.galaxy(position).templates
     noise = jax.random.normal(noise_key, clean.shape) * seen.ivar**-0.5
     return position, target.replace(observation=seen._replace(data=clean + noise))
+
+
+def prior_sd(target: Target) -> float:
+    """Prior sd of mean A in mag, closed form, the host at its mean.
+
+    v0, what the latent is denoised to, has power P^2 / (P + sigma^2).
+    """
+    prior = target.dust_prior
+    host, _ = target.host_of(target.host_prior.mean)
+    modes = jnp.abs(jnp.fft.fft2(host.image * prior.mask, norm="ortho")) ** 2
+    power = prior.power**2 / (prior.power + target.sigma_dust**2)
+    return MAGNITUDE * float(jnp.sqrt(jnp.sum(modes * power)))

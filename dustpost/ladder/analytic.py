@@ -158,3 +158,14 @@ def _bound(target: Target, position: Position) -> float:
 def _mean_attenuation(target: Target, position: Position) -> Array:
     galaxy = target.galaxy(position)
     return coordinates.mean_attenuation(galaxy.host, galaxy.transmission, target.k_pivot)
+
+
+def bounds(
+    fraction: float, depth: float, signal_to_noise: float, flux_prior: str = "flat"
+) -> tuple[float, float]:
+    """Fisher bound at the centre of the rung's prior, and the prior sd: (mag, mag)."""
+    target = world.rung(fraction, depth, signal_to_noise, flux_prior)
+    centre = _centre(target)
+    cube = jnp.exp(target.flux_prior.mean)[:, None, None] * target.galaxy(centre).templates
+    target = target.replace(observation=target.observation._replace(data=cube))
+    return _bound(target, centre), world.prior_sd(target)
