@@ -118,7 +118,7 @@ def plan_of(
         return Plan(
             fractions=SMALL_RUNGS if small else RUNGS,
             depths=DEPTHS,
-            galaxies=galaxies or (24 if small else 200),
+            galaxies=galaxies or (24 if small else 120),
             draws=100 if small else 200,
             flux_prior=flux_prior or "flat",
             **common,
@@ -253,7 +253,9 @@ def find_cliff(
             rows.append((depth, level, crossing(fractions, np.array(ratio)), ratio[-1], min(ratio)))
     names = ("depth", "signal_to_noise", "covering_fraction", "contraction_at_1", "contraction_low")
     table = Table(rows=rows, names=names)
-    table["covering_fraction"].description = (
+    table[
+        "covering_fraction"
+    ].description = (
         f"the last at which Fisher's bound is {HALF:g} of the prior sd; nan where it never is"
     )
     return table
