@@ -11,7 +11,8 @@ I is not positive along the way there is no bound, and the answer is nan.
 
 Without them S and D are free in every pixel. Then, sharpest where the PSF is left out, each
 pixel's (ln S, u) is eliminated by itself (Schur), and what is left are delta and ln F. A flat
-F leaves log_screen without any bound: infinity.
+F leaves log_screen without any bound: infinity. Between the two: the dust a Gaussian of the
+covariance of its prior's draws, the host free.
 """
 
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from dustpost.samplers import curvature
 
 TOLERANCE = 1e-4  # of the residual in the preconditioned norm, relative
 MOST_ITERATIONS = 2000
+PATTERNS = 8  # common ones of a prior's draws
 UNBOUNDED = 1e3  # sd of ln D above which a bound is called infinite
 
 
@@ -61,60 +63,106 @@ def bound(target: Target, positions: Position) -> Array:
     return jnp.sqrt(variance)
 
 
-def pixel_bound(target: Target, position: Position) -> Array:
-    """Fisher bound for the sd of log_screen with S and D free in every pixel, ().
+def pixel_bound(
+    target: Target,
+    host: Array,
+    transmission: Array,
+    slope: Array,
+    dust_draws: Array | None = None,
+) -> Array:
+    """Fisher bound for the sd of log_screen with S free in every pixel, ().
 
     Parameters
     ----------
     target : Target
         Its spatial priors and PSF are not used.
-    position : Position
+    host, transmission : Array, (y, x)
         Where.
+    slope : Array, ()
+    dust_draws : Array, (n, y, x), optional
+        D drawn from a prior: the dust is then a Gaussian in u, see `factors`. By default u
+        is free in every pixel, too.
 
     Returns
     -------
     Array, ()
         In ln D; infinite where the priors of F and delta leave it free.
     """
-    galaxy, seen = target.galaxy(position), target.observation
-    log_flux = jnp.log(galaxy.estimate)
+    _, galaxy = target.explicit(host, transmission, slope)
+    seen, log_flux = target.observation, jnp.log(jnp.maximum(galaxy.estimate, 1e-30))
 
     def exponent(slope):
         return band_attenuation(seen.wavelength, seen.weight, slope, target.curve, target.norm)
 
-    k, steeper = jax.jvp(exponent, (position.slope,), (jnp.ones_like(position.slope),))
-    depth = -jnp.log(galaxy.transmission).ravel()
-    light = galaxy.host.ravel()
+    k, steeper = jax.jvp(exponent, (slope,), (jnp.ones_like(slope),))
+    depth, light = -jnp.log(transmission).ravel(), host.ravel()
     model = jnp.exp(log_flux)[:, None] * light * jnp.exp(-k[:, None] * depth)
     weight = model**2 * seen.ivar.reshape(model.shape)
     ones = jnp.ones_like(k)
-    own = jnp.stack([ones, -k])  # d ln model / d(ln S, u), (2, band)
-    bands = jnp.eye(k.size)
-    shared = jnp.concatenate(  # d ln model / d(ln F, delta) at each pixel, (pixel, band + 1, band)
+    # derivatives of ln model: by ln F and delta in common, (pixel, band + 1, band)
+    common = jnp.concatenate(
         [
-            jnp.broadcast_to(bands, (depth.size, *bands.shape)),
+            jnp.broadcast_to(jnp.eye(k.size), (depth.size, k.size, k.size)),
             -(depth[:, None] * steeper)[:, None, :],
         ],
         axis=1,
     )
+    prior = jax.scipy.linalg.block_diag(
+        _flux_precision(target, log_flux), jnp.reshape(1.0 / target.slope_prior.variance, (1, 1))
+    )
+    own = jnp.stack([ones, -k])  # by ln S and u of the pixel itself
+    of_own = jnp.zeros((depth.size, 2))  # their prior precision
+    of_screen = jnp.zeros(k.size + 1)
+    if dust_draws is not None:
+        modes, rest = factors(-jnp.log(dust_draws).reshape(len(dust_draws), -1), light)
+        common = jnp.concatenate([common, -modes.T[:, :, None] * k], axis=1)
+        prior = jax.scipy.linalg.block_diag(prior, jnp.eye(len(modes)))
+        of_own = of_own.at[:, 1].set(1.0 / rest)
+        of_screen = jnp.concatenate([of_screen, modes @ light])
     within = jnp.einsum("ai,ip,bi->pab", own, weight, own)
-    ridge = 1e-6 * jnp.trace(within, axis1=1, axis2=2)[:, None, None] + 1e-20
-    inverse = jnp.linalg.inv(within + ridge * jnp.eye(2))
-    mixed = jnp.einsum("ai,ip,pbi->pab", own, weight, shared)
-    across = jnp.einsum("pai,ip,pbi->ab", shared, weight, shared)
-    of_prior = jnp.zeros_like(across).at[:-1, :-1].set(_flux_precision(target, log_flux))
-    of_prior = of_prior.at[-1, -1].set(1.0 / target.slope_prior.variance)
-    schur = across - jnp.einsum("pac,pab,pbd->cd", mixed, inverse, mixed) + of_prior
-    of_depth = inverse[:, 1]  # row of u
-    carried = jnp.einsum("p,pa,pab->b", light, of_depth, mixed)
+    ridge = 1e-6 * jnp.trace(within, axis1=1, axis2=2)[:, None] + 1e-20
+    within = within + (of_own + ridge)[:, :, None] * jnp.eye(2)
+    inverse = jnp.linalg.inv(within)
+    mixed = jnp.einsum("ai,ip,pbi->pab", own, weight, common)
+    schur = jnp.einsum("pai,ip,pbi->ab", common, weight, common) + prior
+    schur = schur - jnp.einsum("pac,pab,pbd->cd", mixed, inverse, mixed)
+    of_depth = inverse[:, 1]
+    of_screen = of_screen - jnp.einsum("p,pa,pab->b", light, of_depth, mixed)
+    alone = jnp.sum(light**2 * of_depth[:, 1])
     values, vectors = jnp.linalg.eigh(schur)
+    along = (vectors.T @ of_screen) ** 2
     # what floating point leaves of a direction without information is no information
     floor = 1e-7 * values[-1]
-    along = (vectors.T @ carried) ** 2
-    variance = jnp.sum(light**2 * of_depth[:, 1]) + jnp.sum(along / jnp.maximum(values, 1e-30))
-    free = jnp.any((values < floor) & (along > floor))
-    sd = jnp.sqrt(variance)
-    return jnp.where(free | (sd > UNBOUNDED), jnp.inf, sd)
+    free = jnp.any((values < floor) & (along > 1e-6 * jnp.sum(along)))
+    sd = jnp.sqrt(alone + jnp.sum(along / jnp.maximum(values, 1e-30)))
+    return jnp.where(free | ~(sd < UNBOUNDED), jnp.inf, sd)
+
+
+def factors(draws: Array, light: Array) -> tuple[Array, Array]:
+    """Covariance of draws as few common patterns and a rest that pixels have for themselves.
+
+    All n - 1 patterns that n draws have would let the data tell from a map's texture how
+    thick it is, as no prior does.
+
+    Parameters
+    ----------
+    draws : Array, (n, pixel)
+    light : Array, (pixel,)
+        Patterns are those that matter most under it.
+
+    Returns
+    -------
+    modes : Array, (PATTERNS, pixel)
+        The covariance is modes^T modes + diag(rest).
+    rest : Array, (pixel,)
+    """
+    away = (draws - draws.mean(axis=0)) / (len(draws) - 1) ** 0.5
+    _, values, patterns = jnp.linalg.svd(away * jnp.sqrt(light), full_matrices=False)
+    number = min(PATTERNS, len(draws) // 4)
+    modes = (values[:, None] * patterns)[:number] / jnp.sqrt(jnp.maximum(light, 1e-12))
+    total = jnp.sum(away**2, axis=0)
+    rest = total - jnp.sum(modes**2, axis=0)
+    return modes, jnp.maximum(rest, 1e-4 * total + 1e-10)
 
 
 def _mean(tree: Any) -> Any:

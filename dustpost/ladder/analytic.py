@@ -123,7 +123,7 @@ def measure(
         bias_error=float((mean - true).std(ddof=1) / galaxies**0.5),
         coverage68=float(np.mean((low <= true) & (true <= high))),
         fisher_sd=float(np.mean(bounds)),
-        fisher_sd_pixels=world.MAGNITUDE * float(fisher.pixel_bound(targets[0], truths[0])),
+        fisher_sd_pixels=world.MAGNITUDE * _pixel_bound(targets[0], truths[0]),
         map_bias=float((best - true).mean()),
         map_rms=float(np.sqrt(np.mean((best - true) ** 2))),
         laplace_sd=float(np.nanmean(laplace)),
@@ -152,6 +152,13 @@ def _bound(target: Target, position: Position) -> float:
     """Fisher bound at one place, mag."""
     alone = jax.tree.map(lambda x: x[None], position)
     return world.MAGNITUDE * float(fisher.bound(target, alone))
+
+
+def _pixel_bound(target: Target, position: Position) -> float:
+    """The same with S and D free in every pixel."""
+    galaxy = target.galaxy(position)
+    place = galaxy.host, galaxy.transmission, position.slope
+    return world.MAGNITUDE * float(fisher.pixel_bound(target, *place))
 
 
 @jax.jit
