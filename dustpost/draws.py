@@ -33,13 +33,17 @@ class Draws(NamedTuple):
         ``curl_defect`` (nat), ``log_likelihood`` (nat), ``step_size_*`` and others.
     model : ndarray, (B, y, x)
         Posterior mean of the PSF-convolved model, in the unit of the cutout.
-    prior_attenuation_sd : ndarray, (y, x)
-        Sd of A over prior draws of D given the posterior mean host, mag.
+    prior_host, prior_transmission : ndarray, (P, y, x)
+        S of the posterior, and D drawn from the dust's prior given them.
+    prior_slope : ndarray, (P,)
+        delta drawn from its prior.
     settings : dict of str to (str, float, int or list)
         All that was assumed. Lists of B numbers become variables over `band`; the
         keys that results, plots and report look for are named in `SETTINGS`.
     attenuated_flux : ndarray, (C, N, B), optional
         Total flux per band behind the dust, sum over pixels of F S D^k.
+    fisher : dict of str to float, optional
+        Fisher bounds of log_screen, see `diagnostics.degeneracy`.
     """
 
     flux: np.ndarray
@@ -52,9 +56,12 @@ class Draws(NamedTuple):
     kept: np.ndarray
     stats: dict[str, np.ndarray]
     model: np.ndarray
-    prior_attenuation_sd: np.ndarray
+    prior_host: np.ndarray
+    prior_transmission: np.ndarray
+    prior_slope: np.ndarray
     settings: dict[str, str | float | int | list]
     attenuated_flux: np.ndarray | None = None
+    fisher: dict[str, float] | None = None
 
 
 # Keys of `Draws.settings` with a meaning here; any other key is stored and listed as it is.
@@ -102,7 +109,8 @@ def check_shapes(draws: Draws, cutout: Cutout) -> None:
         "host": kept,
         "transmission": kept,
         "model": tuple(cutout.data.shape),
-        "prior_attenuation_sd": tuple(pixels),
+        "prior_host": (len(draws.prior_slope), *pixels),
+        "prior_transmission": (len(draws.prior_slope), *pixels),
     }
     found = {name: getattr(draws, name) for name in wanted} | draws.stats
     wanted |= dict.fromkeys(draws.stats, series)

@@ -4,7 +4,10 @@ Groups (C chains, N draws, T thinned draws, B bands):
 
 posterior       F (band), delta, mean_attenuation, covering_fraction, log_screen, and
                 F_attenuated (band) where the sampler gave it
-posterior_maps  S, D: thinned draws (chain, draw, y, x)
+posterior_maps  S, D: thinned draws (chain, draw, y, x); contrast of D's pattern (chain, draw)
+prior           delta, mean_attenuation, covering_fraction, log_screen, contrast: the dust's prior
+                given hosts of the posterior
+degeneracy      see `diagnostics.degeneracy`
 maps            {D, A, S}_{mean, sd, q16, q50, q84}, {D, A}_{rhat, ess}, A_prior_sd,
                 A_inform (posterior over prior sd), model_mean (band, y, x)
 sample_stats    one variable per entry of `Draws.stats`
@@ -19,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from dustpost.diagnostics import ranks
+from dustpost.diagnostics.degeneracy import along, contrast, degeneracy, log_of
 from dustpost.draws import SETTINGS, Draws, check_shapes
 from dustpost.io.cutout import Cutout
 
@@ -49,6 +53,7 @@ def to_tree(draws: Draws, cutout: Cutout) -> xr.DataTree:
         "/": xr.Dataset(attrs={"creator": "dustpost", "source": cutout.source.name}),
         "posterior": _posterior(draws, cutout),
         "posterior_maps": _posterior_maps(draws),
+        "prior": _prior(draws),
         "maps": _maps(draws, cutout),
         "sample_stats": _sample_stats(draws),
         "observed_data": _observed_data(cutout),
@@ -56,7 +61,9 @@ def to_tree(draws: Draws, cutout: Cutout) -> xr.DataTree:
     }
     if cutout.truth is not None:
         groups["truth"] = _truth(cutout)
-    return xr.DataTree.from_dict(groups)
+    tree = xr.DataTree.from_dict(groups)
+    tree["degeneracy"] = xr.DataTree(degeneracy(tree, draws.fisher))
+    return tree
 
 
 def attenuation(transmission: np.ndarray, k_reference: float) -> np.ndarray:
@@ -129,10 +136,42 @@ def _posterior_maps(draws: Draws) -> xr.Dataset:
     variables = {
         "S": _variable(dims, draws.host, "", "host light, unit sum"),
         "D": _variable(dims, draws.transmission, "", "dust transmission"),
+        "contrast": _variable(
+            dims[:2], _contrast(draws, draws.transmission), "", "ln D along its mean pattern"
+        ),
     }
     chains, _, *pixels = draws.host.shape
     coords = {"chain": np.arange(chains), "draw": np.asarray(draws.kept), **_axes(pixels)}
     return xr.Dataset(variables, coords)
+
+
+def _prior(draws: Draws) -> xr.Dataset:
+    host, transmission = (
+        np.asarray(x, float) for x in (draws.prior_host, draws.prior_transmission)
+    )
+    dust = attenuation(transmission, float(draws.settings.get("k_reference", 1.0)))
+    limit = float(draws.settings.get("covering_threshold", 0.05))
+    planes = (-2, -1)
+    about = "of the dust's prior given a host of the posterior"
+    columns = {
+        "delta": (draws.prior_slope, "", "slope, of its prior"),
+        "mean_attenuation": ((host * dust).sum(planes), "mag", f"light-weighted mean A, {about}"),
+        "covering_fraction": ((host * (dust > limit)).sum(planes), "", f"{about}"),
+        "log_screen": ((host * log_of(transmission)).sum(planes), "", f"mean ln D, {about}"),
+        "contrast": (_contrast(draws, transmission), "", f"ln D along the mean pattern, {about}"),
+    }
+    series = ("chain", "draw")
+    return xr.Dataset(
+        {
+            name: _variable(series, np.asarray(x)[None], *rest)
+            for name, (x, *rest) in columns.items()
+        },
+        {"chain": [0], "draw": np.arange(len(host))},
+    )
+
+
+def _contrast(draws: Draws, transmission: np.ndarray) -> np.ndarray:
+    return along(log_of(transmission), *contrast(draws.host, draws.transmission))
 
 
 def _maps(draws: Draws, cutout: Cutout) -> xr.Dataset:
@@ -152,7 +191,8 @@ def _maps(draws: Draws, cutout: Cutout) -> xr.Dataset:
         variables[f"{name}_rhat"] = _variable(plane, ranks.rhat(values), "", about)
         variables[f"{name}_ess"] = _variable(plane, ess, "", f"bulk ESS of {name}, kept draws")
 
-    prior = np.asarray(draws.prior_attenuation_sd, dtype=float)
+    before = attenuation(draws.prior_transmission, k_reference)
+    prior = np.std(before, axis=0, ddof=min(1, len(before) - 1), dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         inform = np.where(prior > 0, variables["A_sd"].values / prior, np.nan)
     variables["A_prior_sd"] = _variable(plane, prior, "mag", f"prior sd of the {where}")

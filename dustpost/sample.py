@@ -20,9 +20,8 @@ import numpy as np
 import xarray as xr
 from jax import Array
 
-from dustpost import coordinates
 from dustpost.attenuation import band_attenuation
-from dustpost.diagnostics import ranks
+from dustpost.diagnostics import fisher, ranks
 from dustpost.diagnostics.convergence import RHAT_GOOD
 from dustpost.draws import Draws
 from dustpost.errors import DustpostError
@@ -149,8 +148,8 @@ def sample_many(
         mine = mine._replace(kept=trace.kept)
         error = unfinished(cutout, mine)
         if error is None:
-            sd = prior_attenuation_sd(prior_key[number], one, hosts, settings.prior_draws, progress)
-            results.append(to_tree(gather(one, mine, step, sd, cutout, settings), cutout))
+            before = prior_of_dust(prior_key[number], one, hosts, settings.prior_draws, progress)
+            results.append(to_tree(gather(one, mine, step, before, cutout, settings), cutout))
         else:
             results.append(error)
     return results
@@ -315,33 +314,48 @@ def disperse(key: Array, target: Target, best: Position, chains: int) -> Positio
     )
 
 
-def prior_attenuation_sd(
+def prior_of_dust(
     key: Array, target: Target, hosts: Array, draws: int, progress: Stage = quiet
-) -> np.ndarray:
-    """Sd over the dust prior of A at 0.4754 micron, given the host; (y, x), mag.
+) -> dict[str, np.ndarray]:
+    """Draws of S, D (n, y, x) and delta (n,): hosts of the posterior, dust of its prior.
 
     `hosts` are latents z of the posterior, (n, y, x), taken in turn.
     """
+    slope_key, key = jax.random.split(key)
     advance = progress("prior of the dust", draws)
-    maps = []
+    pairs = []
     for number, draw_key in enumerate(jax.random.split(key, draws)):
-        maps.append(np.asarray(_prior_draw(draw_key, target, hosts[number % len(hosts)])))
+        pairs.append(jax.device_get(_prior_draw(draw_key, target, hosts[number % len(hosts)])))
         advance(1)
-    return np.std(maps, axis=0, ddof=min(1, len(maps) - 1))
+    host, transmission = (np.stack(images) for images in zip(*pairs, strict=True))
+    slope = np.asarray(target.slope_prior.sample(slope_key, (draws,)))
+    return dict(prior_host=host, prior_transmission=transmission, prior_slope=slope)
 
 
 @jax.jit
-def _prior_draw(key: Array, target: Target, latent: Array) -> Array:
+def _prior_draw(key: Array, target: Target, latent: Array) -> tuple[Array, Array]:
     host, _ = target.host_of(latent)
     dust = target.dust_of(target.draw_dust(key, host), host)
-    return coordinates.attenuation(dust.transmission, target.k_pivot)
+    return host.image, dust.transmission
+
+
+@jax.jit
+def bounds(
+    target: Target, host: Array, transmission: Array, slope: Array, prior_transmission: Array
+) -> dict[str, Array]:
+    """Fisher bounds of log_screen, see `diagnostics.fisher.pixel_bound`."""
+    place = target, host, transmission, slope
+    return dict(
+        fisher_sd=fisher.pixel_bound(*place, prior_transmission),
+        fisher_sd_pixels=fisher.pixel_bound(*place),
+    )
 
 
 def gather(
     target: Target,
     trace: run.Trace,
     step_sizes: dict[str, Array],
-    prior_sd: np.ndarray,
+    before: dict[str, np.ndarray],
     cutout: Cutout,
     settings: Settings,
 ) -> Draws:
@@ -349,6 +363,8 @@ def gather(
     scalars, info = trace.scalars, trace.info
     series = scalars.slope.shape
     hold = lambda per_chain: np.broadcast_to(np.asarray(per_chain)[:, None], series)  # noqa: E731
+    mean = trace.host.mean(axis=(0, 1)), np.exp(np.log(trace.transmission).mean(axis=(0, 1)))
+    found = bounds(target, *mean, scalars.slope.mean(), before["prior_transmission"])
     stats = {
         **{f"acceptance_{name}": rate for name, rate in info.acceptance.items()},
         **{name: value for name, value in info._asdict().items() if name != "acceptance"},
@@ -366,7 +382,8 @@ def gather(
         kept=trace.kept,
         stats=stats,
         model=trace.model.mean(axis=0),
-        prior_attenuation_sd=prior_sd,
+        **before,
+        fisher={name: float(sd) for name, sd in found.items()},
         settings=describe(target, cutout, settings, float(scalars.slope.mean())),
     )
 

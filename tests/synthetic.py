@@ -76,6 +76,20 @@ def make_cutout(size=32, seed=0, wcs=True):
     )
 
 
+def prior_draws(size, sd, number=64, seed=3):
+    """Of the dust's prior: uniform screens of 1 mag, scattered by `sd`, their sd exact."""
+    rng = np.random.default_rng(seed)
+    screen = rng.normal(size=number)
+    screen = 1.0 + sd * (screen - screen.mean()) / screen.std(ddof=1)
+    host, _ = galaxy(size)
+    plane = np.ones((number, size, size))
+    return dict(
+        prior_host=host * plane,
+        prior_transmission=10 ** (-0.4 * screen[:, None, None]) * plane,
+        prior_slope=0.1 + 0.35 * rng.normal(size=number),
+    )
+
+
 def make_draws(size=32, chains=4, length=400, every=10, seed=1, phi=0.3, offset=0.0):
     """Draws about the truth; `offset` moves the chains apart, in posterior sd."""
     rng = np.random.default_rng(seed)
@@ -117,7 +131,7 @@ def make_draws(size=32, chains=4, length=400, every=10, seed=1, phi=0.3, offset=
         kept=kept,
         stats=stats,
         model=model,
-        prior_attenuation_sd=np.full((size, size), 0.2),
+        **prior_draws(size, 0.2),
         settings=settings(),
         attenuated_flux=model.sum(axis=(1, 2)) * (1 + wiggle),
     )

@@ -24,8 +24,8 @@ LAYERS = (
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
-# astropy, WCS and strings stop at io; plots need it for stretches
-ASTRONOMY = {"io", "plots", "simulate", "bands", "milky_way"}
+# astropy, WCS and strings stop at io; plots need it for stretches, the ladder for its table
+ASTRONOMY = {"io", "plots", "simulate", "bands", "milky_way", "ladder"}
 
 
 def imports(path: Path) -> list[str]:

@@ -13,7 +13,7 @@ from dustpost.diagnostics.summary import summarise
 from dustpost.plots.maps import colour_composite
 from dustpost.plots.style import pixel_scale
 from dustpost.results import to_tree
-from tests.synthetic import make_cutout, make_draws
+from tests.synthetic import make_cutout, make_draws, prior_draws
 
 PNG = b"\x89PNG\r\n"
 
@@ -73,7 +73,7 @@ def test_broken_draws_are_drawn_too():
         transmission=through,
         flux=flux,
         log_screen=np.full_like(draws.log_screen, -0.2),
-        prior_attenuation_sd=np.zeros((16, 16)),
+        **prior_draws(16, 0.0),
     )
     assert len(draw_all(to_tree(draws, cutout), cutout)) == 7
 

@@ -16,7 +16,7 @@ from dustpost.io.summary import write_summary
 from dustpost.report import write_report
 from dustpost.results import settings_of, to_tree
 from dustpost.verdict import number, verdict
-from tests.synthetic import make_cutout, make_draws
+from tests.synthetic import make_cutout, make_draws, prior_draws
 
 
 def report(path, draws, cutout, findings=()):
@@ -94,7 +94,7 @@ def test_misfit_is_said_at_the_top():
 
 def test_a_map_of_the_prior_is_called_so():
     draws = make_draws(16)
-    narrow = draws._replace(prior_attenuation_sd=0.5 * draws.prior_attenuation_sd)
+    narrow = draws._replace(**prior_draws(16, 0.1))
     assert judge(narrow)[2][-1].endswith("it shows mostly the prior.")
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost.attenuation import band_attenuation
+from dustpost.diagnostics import fisher
 from dustpost.forward import templates
 from dustpost.io.cutout import Cutout, Truth
 from dustpost.io.read import to_observation
@@ -148,7 +149,6 @@ def _fit(cutout: Cutout, settings: Settings, seed: int) -> dict[str, float]:
     low, high = np.quantile(draws, [0.16, 0.84])
     target = build_target(cutout, settings)
     best = find_map(target).position
-    laplace = fisher_at(target, best)
     return dict(
         true=true,
         mean=draws.mean(),
@@ -157,8 +157,19 @@ def _fit(cutout: Cutout, settings: Settings, seed: int) -> dict[str, float]:
         prior_sd=float(tree["prior"]["mean_attenuation"].std(ddof=1)),
         fisher_sd=MAGNITUDE * float(found["fisher_sd"]),
         fisher_sd_pixels=MAGNITUDE * float(found["fisher_sd_pixels"]),
-        map=float(_mean_attenuation(target, best)),
-        laplace_sd=laplace,
+        map=float(MAGNITUDE * -_log_screen(target, best)),
+        laplace_sd=MAGNITUDE * float(_laplace(target, best)),
         rhat=float(found["rhat"]),
         ess_bulk=float(found["ess_bulk"]),
     )
+
+
+@jax.jit
+def _log_screen(target: Target, position: Position) -> jax.Array:
+    galaxy = target.galaxy(position)
+    return coordinates.log_screen(galaxy.host, galaxy.transmission)
+
+
+def _laplace(target: Target, position: Position) -> jax.Array:
+    """Sd of log_screen by the curvature at the MAP; nan where that is not positive."""
+    return fisher.bound(target, jax.tree.map(lambda x: x[None], position))
