@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dustpost import coordinates
 from dustpost.attenuation import band_attenuation
 from dustpost.diagnostics import fisher
 from dustpost.forward import templates
@@ -20,6 +21,7 @@ from dustpost.io.cutout import Cutout, Truth
 from dustpost.io.read import to_observation
 from dustpost.ladder.world import MAGNITUDE
 from dustpost.mock import cutout_of, draw_view
+from dustpost.posterior import Position, Target
 from dustpost.priors.screen import covered
 from dustpost.sample import build_target, find_map, sample
 from dustpost.settings import Settings

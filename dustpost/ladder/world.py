@@ -107,16 +107,22 @@ def fluxes_of(flux_prior: str) -> spectrum.StellarFlux:
     return spectrum.StellarFlux(stellar.mean, *(jnp.asarray(f, float) for f in factors))
 
 
-def draw(key: Array, target: Target, flux_prior: str) -> tuple[Position, Target]:
+def draw(
+    key: Array, target: Target, flux_prior: str, level: Array | None = None
+) -> tuple[Position, Target]:
     """A galaxy of the rung's own prior, and the target with its noisy data.
 
-    Under the flat prior the fluxes are its centre: what a broad prior of scale cannot tell
+    `level` is the offset of the screen in units of its sd, by default drawn as well. Under the flat prior the fluxes are its centre: what a broad prior of scale cannot tell
     apart it judges alike.
     """
     host_key, dust_key, slope_key, flux_key, noise_key = jax.random.split(key, 5)
+    dust = target.dust_prior.sample(dust_key, target.sigma_dust)
+    if level is not None:
+        spread = (target.dust_prior.power[0, 0] + target.sigma_dust**2) ** 0.5 / SIZE
+        dust = dust - dust.mean() + level * spread
     position = Position(
         target.host_prior.sample(host_key, target.sigma_host),
-        target.dust_prior.sample(dust_key, target.sigma_dust),
+        dust,
         target.slope_prior.sample(slope_key),
     )
     flux = jnp.exp(target.flux_prior.mean)
