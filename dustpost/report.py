@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from dustpost.assumptions import assumptions
-from dustpost.diagnostics import convergence
+from dustpost.diagnostics import convergence, degeneracy
 from dustpost.diagnostics import fit as fitting
 from dustpost.diagnostics.summary import Row, summarise
 from dustpost.findings import LEVELS, Finding
@@ -67,6 +67,7 @@ def write_report(
             _tiles(tiles(tree, rows, found), said[0]),
             *_figures(tree, cutout, rows, found),
             _numbers(rows),
+            _degeneracy(tree),
             _acceptances(tree),
             _findings(input_findings, mixing, misfit),
             _assumed(tree, cutout),
@@ -187,6 +188,32 @@ def _numbers(rows: Sequence[Row]) -> str:
         f"{convergence.ESS_GOOD}. mean_attenuation is the light-weighted mean of A at "
         f"{REFERENCE_WAVELENGTH} micron.</p></section>"
     )
+
+
+def _degeneracy(tree: xr.DataTree) -> str:
+    found = tree["degeneracy"].to_dataset()
+    lines = []
+    for name, variable in found.data_vars.items():
+        if "direction" in variable.dims:
+            cells = [variable.sel(direction=one).values for one in found["direction"].values]
+        else:
+            cells = [variable.values, np.nan]
+        row = "".join(f'<td class="n">{_listed(cell)}</td>' for cell in cells)
+        about = escape(variable.attrs["description"])
+        lines.append(f"<tr><td>{escape(name)}</td>{row}<td>{about}</td></tr>")
+    titles = "".join(f'<th class="n">{escape(str(d))}</th>' for d in found["direction"].values)
+    return (
+        "<section><h2>How far the data speak</h2><table><tr><th></th>"
+        f"{titles}<th></th></tr>{''.join(lines)}</table><p class='note'>In ln D; 1 is "
+        f"{degeneracy.MAGNITUDE:.3f} mag. Screen: all of D darker, F brighter. Contrast: the "
+        "pattern of the mean map deeper. The prior is the dust's given the hosts of the "
+        "posterior.</p></section>"
+    )
+
+
+def _listed(values: np.ndarray) -> str:
+    known = [f"{v:.3g}" for v in np.ravel(values) if np.isfinite(v) or np.isposinf(v)]
+    return ", ".join(known)
 
 
 def _acceptances(tree: xr.DataTree) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
+from dustpost.diagnostics import degeneracy
 from dustpost.diagnostics.fit import Fit
 from dustpost.diagnostics.summary import Row
 from dustpost.findings import Finding, worst
@@ -49,6 +50,8 @@ def verdict(
         sentences.append("The checks of the cutout found something; see below.")
     if kind != "bad":  # the width of draws that do not agree means nothing
         sentences.append(_data_or_prior(light_weighted_inform(tree)))
+        k_reference = float(settings_of(tree).get("k_reference", 1.0))
+        sentences.append(degeneracy.sentence(tree["degeneracy"].to_dataset(), k_reference))
     return kind, headline, sentences
 
 
@@ -69,6 +72,12 @@ def tiles(tree: xr.DataTree, rows: Sequence[Row], fit: Fit) -> Iterable[tuple[st
         "\u03c7\u00b2 per pixel",
         value,
         f"{fit.chi2_bright:.2f} in the bright part; white noise gives 1",
+    )
+    screen = tree["degeneracy"].to_dataset().sel(direction="screen")
+    yield (
+        "Uniform screen, posterior / prior sd",
+        f"{float(screen['contraction']):.2f}",
+        f"divergence {float(screen['kl']):.1f} \u00b1 {float(screen['kl_error']):.1f} nat",
     )
     inform = light_weighted_inform(tree)
     yield "Posterior / prior sd of A", f"{inform:.2f}", "light-weighted; 1 where data say nothing"

@@ -25,6 +25,8 @@ class Row(NamedTuple):
     mcse : float
         Monte Carlo standard error of `mean`, in `unit`.
     unit : str
+    prior_sd, contraction : float
+        Sd of the prior where it was drawn from, and posterior over prior sd.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Row(NamedTuple):
     ess_tail: float
     mcse: float
     unit: str
+    prior_sd: float = np.nan
+    contraction: float = np.nan
 
     @property
     def label(self) -> str:
@@ -63,9 +67,17 @@ def scalar_series(tree: xr.DataTree) -> list[tuple[str, str, np.ndarray, str]]:
 def summarise(tree: xr.DataTree) -> list[Row]:
     """Estimate every scalar of the posterior, its convergence measured by ArviZ."""
     return [
-        Row(name, band, *_estimates(draws), *_convergence(draws), unit)
+        Row(name, band, *_estimates(draws), *_convergence(draws), unit, *_prior(tree, name, draws))
         for name, band, draws, unit in scalar_series(tree)
     ]
+
+
+def _prior(tree: xr.DataTree, name: str, draws: np.ndarray) -> tuple[float, float]:
+    if "prior" not in tree or name not in tree["prior"] or draws.size < 2:
+        return np.nan, np.nan
+    before = tree["prior"][name].values
+    sd = float(before.std(ddof=1)) if before.size > 1 else np.nan
+    return sd, float(draws.std(ddof=1)) / sd if sd > 0 else np.nan
 
 
 def _estimates(draws: np.ndarray) -> tuple[float, ...]:

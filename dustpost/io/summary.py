@@ -23,6 +23,8 @@ ABOUT = {
     "ess_tail": "tail effective sample size",
     "mcse": "Monte Carlo standard error of the mean, in `unit`",
     "unit": "unit of mean, sd, q16, q50, q84 and mcse",
+    "prior_sd": "prior standard deviation, in `unit`; nan where the prior was not drawn from",
+    "contraction": "sd / prior_sd; 1 where the data say nothing",
 }
 
 
@@ -41,5 +43,10 @@ def write_summary(path: Path, rows: Sequence[Row], tree: xr.DataTree) -> None:
     for name, about in ABOUT.items():
         table[name].description = about
     table.meta = {"source": str(tree.attrs.get("source", "")), **settings_of(tree)}
+    if "degeneracy" in tree:
+        found = tree["degeneracy"].to_dataset()
+        table.meta["degeneracy"] = {"direction": found["direction"].values.tolist()} | {
+            name: variable.values.tolist() for name, variable in found.data_vars.items()
+        }
     with atomic_write(Path(path)) as partial:
         table.write(partial, format="ascii.ecsv")

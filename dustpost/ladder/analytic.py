@@ -16,8 +16,8 @@ from dustpost.ladder import world
 from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
 from dustpost.progress import Stage, quiet
-from dustpost.samplers import run
 from dustpost.samplers import map as climb
+from dustpost.samplers import run
 from dustpost.samplers.choice import SAMPLERS
 
 CHAINS = 2

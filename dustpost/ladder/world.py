@@ -112,8 +112,9 @@ def draw(
 ) -> tuple[Position, Target]:
     """A galaxy of the rung's own prior, and the target with its noisy data.
 
-    `level` is the offset of the screen in units of its sd, by default drawn as well. Under the flat prior the fluxes are its centre: what a broad prior of scale cannot tell
-    apart it judges alike.
+    `level` is the offset of the screen in units of its sd, by default drawn as well. Under the
+    flat prior the fluxes are its centre: what a broad prior of scale cannot tell apart it
+    judges alike.
     """
     host_key, dust_key, slope_key, flux_key, noise_key = jax.random.split(key, 5)
     dust = target.dust_prior.sample(dust_key, target.sigma_dust)
