@@ -95,7 +95,7 @@ def test_misfit_is_said_at_the_top():
 def test_a_map_of_the_prior_is_called_so():
     draws = make_draws(16)
     narrow = draws._replace(**prior_draws(16, 0.1))
-    assert judge(narrow)[2][-1].endswith("it shows mostly the prior.")
+    assert judge(narrow)[2][-2].endswith("it shows mostly the prior.")
 
 
 def test_report_of_draws_with_nan_is_written_and_red(tmp_path):
