@@ -96,14 +96,14 @@ def pixel_bound(
 
     k, steeper = jax.jvp(exponent, (slope,), (jnp.ones_like(slope),))
     depth, light = -jnp.log(transmission).ravel(), host.ravel()
-    model = jnp.exp(log_flux)[:, None] * light * jnp.exp(-k[:, None] * depth)
+    model = jnp.exp(log_flux)[:, None] * light[None] * jnp.exp(-k[:, None] * depth[None])
     weight = model**2 * seen.ivar.reshape(model.shape)
     ones = jnp.ones_like(k)
     # derivatives of ln model: by ln F and delta in common, (pixel, band + 1, band)
     common = jnp.concatenate(
         [
             jnp.broadcast_to(jnp.eye(k.size), (depth.size, k.size, k.size)),
-            -(depth[:, None] * steeper)[:, None, :],
+            -(depth[:, None] * steeper[None])[:, None, :],
         ],
         axis=1,
     )
@@ -115,13 +115,13 @@ def pixel_bound(
     of_screen = jnp.zeros(k.size + 1)
     if dust_draws is not None:
         modes, rest = factors(-jnp.log(dust_draws).reshape(len(dust_draws), -1), light)
-        common = jnp.concatenate([common, -modes.T[:, :, None] * k], axis=1)
+        common = jnp.concatenate([common, -modes.T[:, :, None] * k[None, None]], axis=1)
         prior = jax.scipy.linalg.block_diag(prior, jnp.eye(len(modes)))
         of_own = of_own.at[:, 1].set(1.0 / rest)
         of_screen = jnp.concatenate([of_screen, modes @ light])
     within = jnp.einsum("ai,ip,bi->pab", own, weight, own)
     ridge = 1e-6 * jnp.trace(within, axis1=1, axis2=2)[:, None] + 1e-20
-    within = within + (of_own + ridge)[:, :, None] * jnp.eye(2)
+    within = within + (of_own + ridge)[:, :, None] * jnp.eye(2)[None]
     inverse = jnp.linalg.inv(within)
     mixed = jnp.einsum("ai,ip,pbi->pab", own, weight, common)
     schur = jnp.einsum("pai,ip,pbi->ab", common, weight, common) + prior
@@ -156,10 +156,10 @@ def factors(draws: Array, light: Array) -> tuple[Array, Array]:
         The covariance is modes^T modes + diag(rest).
     rest : Array, (pixel,)
     """
-    away = (draws - draws.mean(axis=0)) / (len(draws) - 1) ** 0.5
-    _, values, patterns = jnp.linalg.svd(away * jnp.sqrt(light), full_matrices=False)
+    away = (draws - draws.mean(axis=0)[None]) / (len(draws) - 1) ** 0.5
+    _, values, patterns = jnp.linalg.svd(away * jnp.sqrt(light)[None], full_matrices=False)
     number = min(PATTERNS, len(draws) // 4)
-    modes = (values[:, None] * patterns)[:number] / jnp.sqrt(jnp.maximum(light, 1e-12))
+    modes = (values[:, None] * patterns)[:number] / jnp.sqrt(jnp.maximum(light, 1e-12))[None]
     total = jnp.sum(away**2, axis=0)
     rest = total - jnp.sum(modes**2, axis=0)
     return modes, jnp.maximum(rest, 1e-4 * total + 1e-10)
