@@ -21,7 +21,7 @@ import xarray as xr
 from jax import Array
 
 from dustpost.attenuation import band_attenuation
-from dustpost.diagnostics import fisher, ranks
+from dustpost.diagnostics import fisher_pixels, ranks
 from dustpost.diagnostics.convergence import RHAT_GOOD
 from dustpost.draws import Draws
 from dustpost.errors import DustpostError
@@ -339,15 +339,14 @@ def _prior_draw(key: Array, target: Target, latent: Array) -> tuple[Array, Array
     return host.image, dust.transmission
 
 
-@jax.jit
 def bounds(
     target: Target, host: Array, transmission: Array, slope: Array, prior_transmission: Array
-) -> dict[str, Array]:
-    """Fisher bounds of log_screen, see `diagnostics.fisher.pixel_bound`."""
+) -> dict[str, float]:
+    """Fisher bounds of log_screen, see `diagnostics.fisher_pixels.pixel_bound`."""
     place = target, host, transmission, slope
     return dict(
-        fisher_sd=fisher.pixel_bound(*place, prior_transmission),
-        fisher_sd_pixels=fisher.pixel_bound(*place),
+        fisher_sd=fisher_pixels.pixel_bound(*place, prior_transmission),
+        fisher_sd_pixels=fisher_pixels.pixel_bound(*place),
     )
 
 

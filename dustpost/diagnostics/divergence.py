@@ -34,7 +34,7 @@ def kl(posterior: np.ndarray, prior: np.ndarray) -> tuple[float, float]:
     """
     draws, prior = thinned(posterior), np.asarray(prior, float).ravel()
     usable = np.isfinite(draws).all() and np.isfinite(prior).all()
-    if not usable or min(draws.size, prior.size) < LEAST or np.ptp(draws) == 0 == np.ptp(prior):
+    if not usable or min(draws.size, prior.size) < LEAST or 0 in (np.ptp(draws), np.ptp(prior)):
         return np.nan, np.nan
     whole = _nearest(draws, prior)
     left_out = [[], []]

@@ -1,6 +1,6 @@
-"""Fisher (Cramer-Rao) bounds for log_screen, with the spatial priors and without.
+"""Fisher (Cramer-Rao) bound for log_screen, the spatial priors included.
 
-With them, in theta = (z, x, delta, ln F),
+In theta = (z, x, delta, ln F),
 
     I = J^T W J - d score/d theta - d^2 ln p(F, delta),   sd = (g^T I^-1 g)^{1/2},
 
@@ -8,11 +8,6 @@ J the derivative of the model cube, W the inverse variance, g the gradient of lo
 (van Trees 1968: averaged over positions it bounds the mean squared error). The system is
 solved by conjugate gradients, I is never written out. A network's score is symmetrised; where
 I is not positive along the way there is no bound, and the answer is nan.
-
-Without them S and D are free in every pixel. Then, sharpest where the PSF is left out, each
-pixel's (ln S, u) is eliminated by itself (Schur), and what is left are delta and ln F. A flat
-F leaves log_screen without any bound: infinity. Between the two: the dust a Gaussian of the
-covariance of its prior's draws, the host free.
 """
 
 from collections.abc import Callable
@@ -24,14 +19,11 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from dustpost import coordinates
-from dustpost.attenuation import band_attenuation
 from dustpost.posterior import Host, Position, Target
 from dustpost.samplers import curvature
 
 TOLERANCE = 1e-4  # of the residual in the preconditioned norm, relative
 MOST_ITERATIONS = 2000
-PATTERNS = 8  # common ones of a prior's draws
-UNBOUNDED = 1e3  # sd of ln D above which a bound is called infinite
 
 
 @jax.jit
@@ -63,108 +55,6 @@ def bound(target: Target, positions: Position) -> Array:
     return jnp.sqrt(variance)
 
 
-def pixel_bound(
-    target: Target,
-    host: Array,
-    transmission: Array,
-    slope: Array,
-    dust_draws: Array | None = None,
-) -> Array:
-    """Fisher bound for the sd of log_screen with S free in every pixel, ().
-
-    Parameters
-    ----------
-    target : Target
-        Its spatial priors and PSF are not used.
-    host, transmission : Array, (y, x)
-        Where.
-    slope : Array, ()
-    dust_draws : Array, (n, y, x), optional
-        D drawn from a prior: the dust is then a Gaussian in u, see `factors`. By default u
-        is free in every pixel, too.
-
-    Returns
-    -------
-    Array, ()
-        In ln D; infinite where the priors of F and delta leave it free.
-    """
-    _, galaxy = target.explicit(host, transmission, slope)
-    seen, log_flux = target.observation, jnp.log(jnp.maximum(galaxy.estimate, 1e-30))
-
-    def exponent(slope):
-        return band_attenuation(seen.wavelength, seen.weight, slope, target.curve, target.norm)
-
-    k, steeper = jax.jvp(exponent, (slope,), (jnp.ones_like(slope),))
-    depth, light = -jnp.log(transmission).ravel(), host.ravel()
-    model = jnp.exp(log_flux)[:, None] * light[None] * jnp.exp(-k[:, None] * depth[None])
-    weight = model**2 * seen.ivar.reshape(model.shape)
-    ones = jnp.ones_like(k)
-    # derivatives of ln model: by ln F and delta in common, (pixel, band + 1, band)
-    common = jnp.concatenate(
-        [
-            jnp.broadcast_to(jnp.eye(k.size), (depth.size, k.size, k.size)),
-            -(depth[:, None] * steeper[None])[:, None, :],
-        ],
-        axis=1,
-    )
-    prior = jax.scipy.linalg.block_diag(
-        _flux_precision(target, log_flux), jnp.reshape(1.0 / target.slope_prior.variance, (1, 1))
-    )
-    own = jnp.stack([ones, -k])  # by ln S and u of the pixel itself
-    of_own = jnp.zeros((depth.size, 2))  # their prior precision
-    of_screen = jnp.zeros(k.size + 1)
-    if dust_draws is not None:
-        modes, rest = factors(-jnp.log(dust_draws).reshape(len(dust_draws), -1), light)
-        common = jnp.concatenate([common, -modes.T[:, :, None] * k[None, None]], axis=1)
-        prior = jax.scipy.linalg.block_diag(prior, jnp.eye(len(modes)))
-        of_own = of_own.at[:, 1].set(1.0 / rest)
-        of_screen = jnp.concatenate([of_screen, modes @ light])
-    within = jnp.einsum("ai,ip,bi->pab", own, weight, own)
-    ridge = 1e-6 * jnp.trace(within, axis1=1, axis2=2)[:, None] + 1e-20
-    within = within + (of_own + ridge)[:, :, None] * jnp.eye(2)[None]
-    inverse = jnp.linalg.inv(within)
-    mixed = jnp.einsum("ai,ip,pbi->pab", own, weight, common)
-    schur = jnp.einsum("pai,ip,pbi->ab", common, weight, common) + prior
-    schur = schur - jnp.einsum("pac,pab,pbd->cd", mixed, inverse, mixed)
-    of_depth = inverse[:, 1]
-    of_screen = of_screen - jnp.einsum("p,pa,pab->b", light, of_depth, mixed)
-    alone = jnp.sum(light**2 * of_depth[:, 1])
-    values, vectors = jnp.linalg.eigh(schur)
-    along = (vectors.T @ of_screen) ** 2
-    # what floating point leaves of a direction without information is no information
-    floor = 1e-7 * values[-1]
-    free = jnp.any((values < floor) & (along > 1e-6 * jnp.sum(along)))
-    sd = jnp.sqrt(alone + jnp.sum(along / jnp.maximum(values, 1e-30)))
-    return jnp.where(free | ~(sd < UNBOUNDED), jnp.inf, sd)
-
-
-def factors(draws: Array, light: Array) -> tuple[Array, Array]:
-    """Covariance of draws as few common patterns and a rest that pixels have for themselves.
-
-    All n - 1 patterns that n draws have would let the data tell from a map's texture how
-    thick it is, as no prior does.
-
-    Parameters
-    ----------
-    draws : Array, (n, pixel)
-    light : Array, (pixel,)
-        Patterns are those that matter most under it.
-
-    Returns
-    -------
-    modes : Array, (PATTERNS, pixel)
-        The covariance is modes^T modes + diag(rest).
-    rest : Array, (pixel,)
-    """
-    away = (draws - draws.mean(axis=0)[None]) / (len(draws) - 1) ** 0.5
-    _, values, patterns = jnp.linalg.svd(away * jnp.sqrt(light)[None], full_matrices=False)
-    number = min(PATTERNS, len(draws) // 4)
-    modes = (values[:, None] * patterns)[:number] / jnp.sqrt(jnp.maximum(light, 1e-12))[None]
-    total = jnp.sum(away**2, axis=0)
-    rest = total - jnp.sum(modes**2, axis=0)
-    return modes, jnp.maximum(rest, 1e-4 * total + 1e-10)
-
-
 def _mean(tree: Any) -> Any:
     return jax.tree.map(lambda x: jnp.mean(x, axis=0), tree)
 
@@ -192,7 +82,7 @@ def _information(target: Target, at: tuple[Position, Array], move: tuple[Positio
     (of_data,) = pull(target.observation.ivar * pushed)
     of_score = _symmetric(_score(target, position), position, move[0])
     of_score = of_score._replace(slope=-move[0].slope / target.slope_prior.variance)
-    of_prior = jax.tree.map(jnp.negative, of_score), _flux_precision(target, log_flux) @ move[1]
+    of_prior = jax.tree.map(jnp.negative, of_score), flux_precision(target, log_flux) @ move[1]
     return jax.tree.map(jnp.add, of_data, of_prior)
 
 
@@ -231,10 +121,10 @@ def _precision(target: Target, at: tuple[Position, Array]) -> tuple[Position, Ar
     of_dust = curvature.dust_precision(target, galaxy, position.slope)
     of_host = curvature.host_precision(target, position, galaxy)
     of_flux = galaxy.precision * galaxy.estimate**2
-    return Position(of_host, *of_dust), of_flux + jnp.diag(_flux_precision(target, log_flux))
+    return Position(of_host, *of_dust), of_flux + jnp.diag(flux_precision(target, log_flux))
 
 
-def _flux_precision(target: Target, log_flux: Array) -> Array:
+def flux_precision(target: Target, log_flux: Array) -> Array:
     """Curvature of -ln p(ln F), (band, band)."""
 
     def minus_log_prior(level):

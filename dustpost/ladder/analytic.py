@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from dustpost import coordinates
-from dustpost.diagnostics import fisher, ranks
+from dustpost.diagnostics import fisher, fisher_pixels, ranks
 from dustpost.ladder import world
 from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
@@ -166,7 +166,7 @@ def _pixel_bound(target: Target, position: Position) -> float:
     """The same with S and D free in every pixel."""
     galaxy = target.galaxy(position)
     place = galaxy.host, galaxy.transmission, position.slope
-    return world.MAGNITUDE * float(fisher.pixel_bound(target, *place))
+    return world.MAGNITUDE * fisher_pixels.pixel_bound(target, *place)
 
 
 @jax.jit

@@ -25,8 +25,7 @@ FORMAT = 1  # of a kept rung; raise it where their meaning changes
 RUNGS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 1.0)
 SMALL_RUNGS = (0.2, 0.5, 0.8, 0.9, 1.0)
 DEPTHS = (0.1, 0.2, 0.4)  # mag
-LEVELS = (10.0, 30.0, 100.0)  # S/N at which the cliff is looked for
-HALF = 0.5  # contraction at which the cliff is said to lie
+LEVELS = (10.0, 30.0, 100.0, 300.0)  # S/N at which the cliff is looked for
 
 COLUMNS = {
     "covering_fraction": "share of the light behind dust",
@@ -224,7 +223,10 @@ def find_cliff(
     fractions: np.ndarray,
     progress: Stage = quiet,
 ) -> Table:
-    """Covering fraction above which less than half of the prior's width goes, by S/N.
+    """Covering fraction at which half of the best contraction is lost again, by S/N.
+
+    Nothing is known of a screen that covers all, so every curve ends at 1; the cliff is
+    where it has come halfway from its lowest point.
 
     Parameters
     ----------
@@ -239,7 +241,7 @@ def find_cliff(
     -------
     Table
         depth, signal_to_noise, covering_fraction, and the contraction by Fisher's bound
-        on either side of it.
+        there and at its lowest.
     """
     advance = progress("cliff", len(depths) * len(levels) * len(fractions))
     rows = []
@@ -250,22 +252,18 @@ def find_cliff(
                 bound, prior = bounds(float(fraction), depth, level)
                 ratio.append(bound / prior)
                 advance(1)
-            rows.append((depth, level, crossing(fractions, np.array(ratio)), ratio[-1], min(ratio)))
-    names = ("depth", "signal_to_noise", "covering_fraction", "contraction_at_1", "contraction_low")
-    table = Table(rows=rows, names=names)
-    table[
-        "covering_fraction"
-    ].description = (
-        f"the last at which Fisher's bound is {HALF:g} of the prior sd; nan where it never is"
-    )
-    return table
+            half = (min(ratio) + 1) / 2
+            at = crossing(fractions, np.array(ratio), half)
+            rows.append((depth, level, at, half, min(ratio)))
+    names = ("depth", "signal_to_noise", "covering_fraction", "contraction", "lowest_contraction")
+    return Table(rows=rows, names=names)
 
 
-def crossing(fractions: np.ndarray, ratio: np.ndarray) -> float:
-    """The last fraction at which `ratio` rises through `HALF`, linear in between."""
-    below = np.flatnonzero((ratio[:-1] < HALF) & (ratio[1:] >= HALF))
+def crossing(fractions: np.ndarray, ratio: np.ndarray, level: float) -> float:
+    """The last fraction at which `ratio` rises through `level`, linear in between."""
+    below = np.flatnonzero((ratio[:-1] < level) & (ratio[1:] >= level))
     if not below.size:
         return np.nan
     i = below[-1]
-    part = (HALF - ratio[i]) / (ratio[i + 1] - ratio[i])
+    part = (level - ratio[i]) / (ratio[i + 1] - ratio[i])
     return float(fractions[i] + part * (fractions[i + 1] - fractions[i]))

@@ -45,7 +45,7 @@ def ladder_plot(table: Table, cliff: Table | None = None) -> Figure:
         "Bias of mean A [mag]",
         "68 % interval holds the truth",
         "MAP \u00b1 Laplace holds the truth",
-        "Cliff: contraction 0.5 by Fisher",
+        "Cliff: half of the contraction is lost",
     )
     notes = ("dashed: Fisher bound", "dotted: prior; dashed: Fisher", "crosses: MAP", "", "", "")
     for axis, title, note in zip(axes, titles, notes, strict=True):
