@@ -59,6 +59,29 @@ def load(paths: Sequence[Path]) -> Cutout:
         return _load(file)
 
 
+def load_ideal(path: Path) -> Cutout:
+    """Read a simulation that no survey has looked at: its `ivar` is 0 everywhere.
+
+    Parameters
+    ----------
+    path : Path
+        May lack IVAR, which `load` asks for; one that has it is read as `load` does.
+
+    Returns
+    -------
+    Cutout
+
+    Raises
+    ------
+    DustpostError
+        Anything in the file that is not as the module says.
+    """
+    with open_fits(Path(path)) as file:
+        if _cube_index(file) is None:
+            raise file.error("has no cube (band, y, x) in its primary HDU")
+        return _load(file, ideal=True)
+
+
 def save(path: Path, cutout: Cutout) -> None:
     """Write a cutout so that `load` reads it back.
 
@@ -93,7 +116,7 @@ def save(path: Path, cutout: Cutout) -> None:
         fits.HDUList(hdus).writeto(partial, checksum=True, overwrite=True)
 
 
-def _load(file: FitsFile) -> Cutout:
+def _load(file: FitsFile, ideal: bool = False) -> Cutout:
     cube = _cube_index(file)
     data = file.image(cube)
     data = data[None] if data.ndim == 2 else data
@@ -101,10 +124,13 @@ def _load(file: FitsFile) -> Cutout:
     weight = file.find("IVAR")
     variance = weight is None
     weight = file.find("VAR", "VARIANCE") if variance else weight
-    if weight is None:
+    if weight is not None:
+        ivar, notes = read_weight(file, weight, data.shape, variance)
+        data, ivar, masked = mask_pixels(file, cube, data, ivar, _mask(file, data.shape))
+    elif ideal and np.isfinite(data).all():
+        ivar, notes, masked = np.zeros_like(data), (), ()
+    else:
         raise file.error(_no_weight(file, data.shape))
-    ivar, notes = read_weight(file, weight, data.shape, variance)
-    data, ivar, masked = mask_pixels(file, cube, data, ivar, _mask(file, data.shape))
     psf, psf_notes, warnings = np.ones((len(bands), 1, 1), np.float32), (), ()
     if (index := file.find("PSF")) is not None:
         planes = file.image(index, dtype=np.float64)

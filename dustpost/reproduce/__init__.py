@@ -1,0 +1,1 @@
+"""The paper's figures, with error bars: galaxies whose truth is known, fitted and scored."""
