@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from dustpost import cli_catalog, cli_reproduce
 from dustpost.errors import DustpostError
 
 app = typer.Typer(
@@ -20,6 +21,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_catalog.app, name="catalog")
+app.command()(cli_reproduce.reproduce)
 
 Inputs = Annotated[
     list[Path],

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dustpost"
 # each may import from those before it (and from its own folder), never from those after
 LAYERS = (
     ("errors", "findings", "data"),
-    ("attenuation", "bands", "milky_way", "observation", "forward", "likelihood", "coordinates"),
+    ("attenuation", "bands", "milky_way", "observation", "forward", "likelihood", "coordinates")
+    + ("model_error",),
     ("networks",),
     ("priors",),
     ("posterior", "simulate"),
@@ -19,13 +20,14 @@ LAYERS = (
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),
     ("settings", "progress", "mock", "outputs", "sample", "pairs", "train", "doctor"),
-    ("ladder",),
-    ("cli",),
+    ("ladder", "reproduce"),
+    ("catalog",),
+    ("cli", "cli_catalog", "cli_reproduce"),
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 # astropy, WCS and strings stop at io; plots need it for stretches, the ladder for its table
-ASTRONOMY = {"io", "plots", "simulate", "bands", "milky_way", "ladder"}
+ASTRONOMY = {"io", "plots", "simulate", "bands", "milky_way", "ladder", "reproduce"}
 
 
 def imports(path: Path) -> list[str]:

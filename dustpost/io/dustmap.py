@@ -15,7 +15,9 @@ from astropy.io import fits
 
 from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
+from dustpost.io.fitsfile import open_fits
 from dustpost.io.folder import atomic_write
+from dustpost.io.sky import find_sky
 
 Value = str | int | float | bool | None
 
@@ -70,6 +72,38 @@ def write_dustmap(
     hdus.append(fits.BinTableHDU.from_columns(columns, name="PARAMS"))
     with atomic_write(path) as partial:
         fits.HDUList(hdus).writeto(partial, checksum=True, overwrite=True)
+
+
+def read_dustmap(path: Path) -> tuple[dict[str, np.ndarray], tuple[float, float]]:
+    """Read A_MEAN and HOST_MEAN of a `dustmap.fits`, and where its centre is.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    images : dict of ndarray, (y, x)
+    centre : (ra, dec)
+        Degrees (ICRS); nan without a WCS.
+
+    Raises
+    ------
+    DustpostError
+        The file cannot be read or lacks a map.
+    """
+    with open_fits(path) as file:
+        found = {name: file.find(name) for name in ("A_MEAN", "HOST_MEAN")}
+        missing = [name for name, index in found.items() if index is None]
+        if missing:
+            raise file.error(f"has no {missing[0]}, expected a dustmap.fits of `dustpost sample`")
+        images = {name: file.image(index, ndim=(2,)) for name, index in found.items()}
+        wcs = file.celestial(found["A_MEAN"])
+    height, width = images["A_MEAN"].shape
+    centre = (math.nan, math.nan)
+    if wcs is not None:
+        centre = find_sky(wcs, (width - 1) / 2, (height - 1) / 2)
+    return images, centre
 
 
 def crop_padding(image: np.ndarray, cutout: Cutout) -> np.ndarray:

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 from astropy.table import Table
 
 from dustpost.diagnostics.summary import Row
+from dustpost.errors import DustpostError
 from dustpost.io.folder import atomic_write
 from dustpost.results import settings_of
 
@@ -50,3 +52,26 @@ def write_summary(path: Path, rows: Sequence[Row], tree: xr.DataTree) -> None:
         }
     with atomic_write(Path(path)) as partial:
         table.write(partial, format="ascii.ecsv")
+
+
+def read_summary(path: Path) -> tuple[list[Row], dict[str, object]]:
+    """Read a `summary.ecsv`: its rows, and the settings of the fit.
+
+    Raises
+    ------
+    DustpostError
+        It is missing, damaged, or has other columns.
+    """
+    try:
+        table = Table.read(path, format="ascii.ecsv")
+        rows = [Row(*(_plain(row[name]) for name in Row._fields)) for row in table]
+    except Exception as error:  # files that are no ECSV fail in many ways
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DustpostError(f"{path}: cannot be read as a summary ({reason})") from None
+    return rows, dict(table.meta)
+
+
+def _plain(value: object) -> str | float:
+    if value is np.ma.masked:
+        return np.nan
+    return float(value) if isinstance(value, float | int | np.number) else str(value)

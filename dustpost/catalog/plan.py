@@ -1,0 +1,167 @@
+"""What all results of a store have in common, written into it before the first one.
+
+A store is begun with settings, versions and weights, and goes on with no others: half a
+catalogue by one version and half by the next would be two catalogues. Weights are loaded,
+which verifies them (the shipped ones against their model cards, a file of one's own against the
+digest inside it, HSC-64 against `HSC64_SHA256`), before any galaxy is read; each worker
+repeats that and compares.
+"""
+
+import dataclasses
+import json
+import platform
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+
+from dustpost.errors import DustpostError
+from dustpost.priors.host import find_hsc64
+from dustpost.sample import choose_dust_prior, choose_host_prior
+from dustpost.settings import Settings
+
+HSC64_SHA256 = "4758114b1b77e4640ca7b834a976202aeb126fd7332ec07842af46d72c6b2e01"
+"""Of the weights in galaxygrad 0.2.1's wheel."""
+
+VERSIONS = ("dustpost", "jax", "jaxlib", "numpy", "flax", "blackjax")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the results of a store depend on, beside the galaxy and its id.
+
+    Attributes
+    ----------
+    settings : Settings
+    bin : int
+        Pixels summed into one on each axis.
+    ebv : str
+        "" or "sfd", see `io.galactic`.
+    width : int
+        Galaxies side by side in the compiled call; the last batch is filled up.
+    device : str
+        Kind of device, on which draws repeat bit by bit.
+    versions : tuple of str
+    weights : tuple of str
+        sha256 of the host's and of the dust's network.
+    """
+
+    settings: Settings
+    bin: int
+    ebv: str
+    width: int
+    device: str
+    versions: tuple[str, ...]
+    weights: tuple[str, str]
+
+
+def plan_of(settings: Settings, bin: int, ebv: str, width: int) -> Plan:
+    """The plan that this process would begin a store with.
+
+    Raises
+    ------
+    DustpostError
+        Weights are missing, damaged, or not those that their card describes.
+    """
+    return Plan(settings, bin, ebv, width, device_kind(), versions(), weights(settings))
+
+
+def device_kind() -> str:
+    """Backend and name of the first device: "gpu NVIDIA H100 80GB HBM3", "cpu x86_64"."""
+    device = jax.devices()[0]
+    name = platform.machine() if device.platform == "cpu" else device.device_kind
+    return f"{device.platform} {name}"
+
+
+def versions() -> tuple[str, ...]:
+    """Versions that a result depends on."""
+    return tuple(f"{name} {version(name)}" for name in VERSIONS)
+
+
+@lru_cache
+def weights(settings: Settings) -> tuple[str, str]:
+    """Load both networks, which verifies them, and return their sha256."""
+    host, dust = choose_host_prior(settings), choose_dust_prior(settings)
+    if host.name == "hsc64" and not settings.host_weights and host.sha256 != HSC64_SHA256:
+        raise DustpostError(
+            f"{find_hsc64()}: sha256 is {host.sha256}, galaxygrad 0.2.1 carries "
+            f'{HSC64_SHA256}: install it anew with pip install "dustpost[hsc]"'
+        )
+    return host.sha256, dust.sha256
+
+
+def check_here(plan: Plan) -> None:
+    """Refuse to work where versions, weights or the kind of device are not the store's.
+
+    Raises
+    ------
+    DustpostError
+        Names what differs and the host.
+    """
+    here = plan_of(plan.settings, plan.bin, plan.ebv, plan.width)
+    for name in ("versions", "weights", "device"):
+        if getattr(here, name) != getattr(plan, name):
+            raise DustpostError(
+                f"host {platform.node()} has other {name} than the store: "
+                f"{_different(getattr(here, name), getattr(plan, name))}; make all alike, "
+                "or begin a store of its own"
+            )
+
+
+def check_same(plan: Plan, stored: Plan, path: Path) -> None:
+    """Refuse to go on with a store that was begun otherwise.
+
+    Raises
+    ------
+    DustpostError
+        Names what differs.
+    """
+    here, there = (_flat(one) for one in (plan, stored))
+    for name, value in here.items():
+        if value != there[name]:
+            raise DustpostError(
+                f"{path}: the store was begun with {name} = {there[name]}, now it is {value}; "
+                "give what it was begun with, or another --out"
+            )
+
+
+def to_json(plan: Plan) -> str:
+    """As text for store.json."""
+    return json.dumps(asdict(plan), indent=1)
+
+
+def from_json(text: str, path: Path) -> Plan:
+    """Undo `to_json`.
+
+    Raises
+    ------
+    DustpostError
+        No plan of this version's form.
+    """
+    try:
+        found = json.loads(text)
+        found["settings"] = Settings(**found["settings"])
+        for name in ("versions", "weights"):
+            found[name] = tuple(found[name])
+        if found.keys() != {field.name for field in dataclasses.fields(Plan)}:
+            raise ValueError("other entries than this version writes")
+        return Plan(**found)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DustpostError(
+            f"{path}: is no plan of a store ({error}); give a folder that `dustpost catalog run` "
+            "made with this version"
+        ) from None
+
+
+def _flat(plan: Plan) -> dict[str, object]:
+    values = asdict(plan)
+    return values.pop("settings") | values
+
+
+def _different(here: object, there: object) -> str:
+    if isinstance(here, str):
+        return f"{here} for {there}"
+    pairs = [f"{a} for {b}" for a, b in zip(here, there, strict=True) if a != b]
+    return ", ".join(pairs)
