@@ -90,8 +90,6 @@ def test_a_full_disk_is_no_galaxys_fault(opened, monkeypatch):
 def test_states_come_from_what_is_there(opened):
     asked = [Object(name, (f"{name}.fits",)) for name in "abcd"]
     opened.ask([*asked, Object("e", (), problem="no")])
-        [Object(name, (f"{name}.fits",)) for name in "abcd"] + [Object("e", (), problem="no")]
-    )
     opened.land("a", four_files)
     opened.fail("b", "why not")
     opened.fail("c", "at first")
