@@ -68,7 +68,8 @@ def reproduce(
         if figure == "fig2":
             found, variants = fig2.choose(found, progress), (fig2.VARIANT,)
     if not small:
-        print(campaign.estimate(found, variants, plan, not map_only), flush=True)
+        methods = ("map",) if map_only else ("map", "posterior")
+        print(campaign.estimate(found, variants, plan, methods), flush=True)
     with bars() as progress:
         fits, errors = campaign.run(found, variants, plan, not map_only, batch, progress)
     if figure == "fig2":

@@ -9,9 +9,13 @@ from matplotlib.figure import Figure
 
 from dustpost.plots.style import FAINT, INK, bare, new_figure, styled
 
-RANGE = (0.0, 0.75)  # of D, as in the paper: paler dust than A = 0.31 mag is all one colour
+RANGE = (
+    0.0,
+    0.75,
+)  # as in the paper; of D itself, dust thinner than A = 0.31 mag is all one colour
 SHARES = (0.5, 0.84)  # of the unattenuated light, inside the contours
-COLOURS, SPREAD, ERROR = "inferno", "viridis", "RdBu_r"
+FAINTEST = 1e-4  # of the peak's light: where there is less, no truth is known
+COLOURS, SPREAD, ERROR = "magma", "viridis", "RdBu_r"
 BLUE, RED = "#33658a", "#d1495b"
 
 
@@ -49,26 +53,30 @@ class Galaxy(NamedTuple):
 
 
 @styled
-def comparison_plot(galaxies: Sequence[Galaxy]) -> Figure:
+def comparison_plot(galaxies: Sequence[Galaxy], absorbed: bool = False) -> Figure:
     """True D, the MAP's and, where it was sampled, mean, sd and standardised error.
 
     Parameters
     ----------
     galaxies : sequence of Galaxy
+    absorbed : bool
+        Show 1 - D on the same scale, so that thin dust is seen.
     """
     sampled = any(galaxy.mean is not None for galaxy in galaxies)
     columns = 5 if sampled else 2
     figure = new_figure(2.15 * columns + 0.6, 2.1 * len(galaxies) + 0.5)
     axes = figure.subplots(len(galaxies), columns, squeeze=False)
-    heads = ("D, truth", "D, MAP", "D, posterior mean", "D, posterior sd", "(mean - truth) / sd")
+    name, colours = ("1 - D", f"{COLOURS}_r") if absorbed else ("D", COLOURS)
+    heads = [f"{name}, {what}" for what in ("truth", "MAP", "posterior mean", "posterior sd")]
+    heads.append(f"{name}: (mean - truth) / sd")
     # one scale for the spreads of all galaxies
     spreads = [galaxy.sd for galaxy in galaxies if galaxy.sd is not None]
     top = float(np.quantile(spreads, 0.995)) if spreads else 1.0
     limits = (RANGE, RANGE, RANGE, (0.0, top or 1.0), (-4.0, 4.0))
-    maps = (COLOURS, COLOURS, COLOURS, SPREAD, ERROR)
+    maps = (colours, colours, colours, SPREAD, ERROR)
     shown = [None] * columns
     for row, galaxy in zip(axes, galaxies, strict=True):
-        for number, plane in enumerate(_planes(galaxy)[:columns]):
+        for number, plane in enumerate(_planes(galaxy, absorbed)[:columns]):
             panel = row[number]
             bare(panel, "")
             if plane is None:
@@ -76,7 +84,7 @@ def comparison_plot(galaxies: Sequence[Galaxy]) -> Figure:
                 continue
             low, high = limits[number]
             shown[number] = panel.imshow(plane, cmap=maps[number], vmin=low, vmax=high)
-            _contours(panel, galaxy.light, "white" if number < 2 or number == 3 else INK)
+            _contours(panel, galaxy.light, "white" if number == 3 else INK)
             if number < len(galaxy.spectra):
                 _inset(panel, galaxy.spectra[number], galaxy.spectra[0])
         row[0].set_ylabel(galaxy.title, size=8)
@@ -99,19 +107,21 @@ def comparison_plot(galaxies: Sequence[Galaxy]) -> Figure:
             )
             bar.outline.set_linewidth(0.5)
     figure.supxlabel(
-        "D at 0.4754 micron. Lines hold 50 and 84% of the unattenuated light. "
+        f"{name} at 0.4754 micron. Lines hold 50 and 84% of the unattenuated light. "
         "Insets: flux per band before (blue) and after (red) attenuation; truth dotted.",
         size=8,
     )
     return figure
 
 
-def _planes(galaxy: Galaxy) -> list[np.ndarray | None]:
+def _planes(galaxy: Galaxy, absorbed: bool) -> list[np.ndarray | None]:
+    shown = [galaxy.truth, galaxy.best, galaxy.mean]
+    shown = [1 - plane if absorbed and plane is not None else plane for plane in shown]
     if galaxy.mean is None:
-        return [galaxy.truth, galaxy.best, None, None, None]
-    # where neither the draws nor the truth have dust there is no error to speak of
-    error = (galaxy.mean - galaxy.truth) / np.maximum(galaxy.sd, 1e-4)
-    return [galaxy.truth, galaxy.best, galaxy.mean, galaxy.sd, error]
+        return [*shown, None, None]
+    error = (shown[2] - shown[0]) / np.maximum(galaxy.sd, 1e-6)
+    error = np.where(galaxy.light > FAINTEST * galaxy.light.max(), error, np.nan)
+    return [*shown, galaxy.sd, error]
 
 
 def _contours(axes: Axes, light: np.ndarray, colour: str) -> None:

@@ -58,47 +58,63 @@ def run(
     pairs = [(view, variant) for variant in variants for view in views]
     advance, fits = progress("MAPs", len(pairs)), {}
     for view, variant in pairs:
-        fits[view.name, variant] = (*trial.keep_map(view, variant, plan), None)
+        two = (trial.keep(view, variant, plan, method) for method in ("truth", "map"))
+        fits[view.name, variant] = (*two, None)
         advance(1)
     if not posterior:
         return fits, []
+    errors = sample(views, variants, plan, batch, progress)
+    for view, variant in pairs:
+        found = trial.kept(view, variant, plan, "posterior")
+        fits[view.name, variant] = (*fits[view.name, variant][:2], found)
+    return fits, errors
+
+
+def sample(
+    views: Sequence[View],
+    variants: Sequence[str],
+    plan: trial.Plan,
+    batch: int | None = None,
+    progress: Stage = quiet,
+) -> list[DustpostError]:
+    """Sample the posteriors that are not kept yet, as in `run`; what went wrong."""
     errors, size = [], batch or (1 if jax.default_backend() == "cpu" else 16)
-    advance = progress("posteriors", len(pairs))
+    advance = progress("posteriors", len(views) * len(variants))
     for variant in variants:
         for first in range(0, len(views), size):
             some = views[first : first + size]
             errors += trial.keep_posteriors(some, variant, plan)
             advance(len(some))
-    for view, variant in pairs:
-        found = trial.kept_posterior(view, variant, plan)
-        fits[view.name, variant] = (*fits[view.name, variant][:2], found)
-    return fits, errors
+    return errors
 
 
 def estimate(
     views: Sequence[View],
     variants: Sequence[str],
     plan: trial.Plan,
-    posterior: bool,
+    methods: Sequence[str] = ("map", "posterior"),
 ) -> str:
-    """One sentence: how long `run` will take on this machine, measured on one view."""
-    todo = {"map": 0, "posterior": 0}
-    for variant in variants:
-        for view in views:
-            for method in todo:
-                todo[method] += not trial.place(view, variant, plan, method).exists()
-    if not posterior:
-        todo["posterior"] = 0
+    """One sentence: how long what is not kept yet will take, measured here on one view."""
+    todo = {
+        method: sum(
+            not trial.place(view, variant, plan, method).exists()
+            for variant in variants
+            for view in views
+        )
+        for method in methods
+    }
     if not any(todo.values()):
         return "all results are kept already"
     cutout = trial.look(views[0], variants[0], plan)
-    trial.fit_map(cutout, plan)  # compiles
-    of_map = float(trial.fit_map(cutout, plan).seconds)
-    of_draws = _seconds_of_draws(cutout, plan) if todo["posterior"] else 0.0
-    hours = (todo["map"] * of_map + todo["posterior"] * of_draws) / 3600
-    words = [f"{todo['map']} MAPs at {of_map:.0f} s"]
-    if todo["posterior"]:
-        words.append(f"{todo['posterior']} posteriors at {of_draws:.0f} s")
+    hours, words = 0.0, []
+    for method, count in todo.items():
+        if method == "map":
+            trial.fit_map(cutout, plan)  # compiles
+            seconds = float(trial.fit_map(cutout, plan).seconds)
+        else:
+            seconds = _seconds_of_draws(cutout, plan) if count else 0.0
+        hours += count * seconds / 3600
+        words += [f"{count} times {method} at {seconds:.0f} s"] if count else []
     return f"{' and '.join(words)}, measured on this machine: about {hours:.1f} hours"
 
 

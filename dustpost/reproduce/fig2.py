@@ -1,6 +1,7 @@
 """Figure 2: four galaxies over a range of attenuation and covering fraction.
 
-fig2.png shows them, fig2.ecsv says which they are.
+fig2.png shows them on the paper's scale, fig2_absorbed.png has 1 - D on it, in which thin
+dust is seen; fig2.ecsv says which they are.
 """
 
 from collections.abc import Sequence
@@ -47,15 +48,18 @@ def choose(views: Sequence[View], progress: Stage = quiet) -> list[View]:
 
 
 def write(out: Path, views: Sequence[View], fits: Result) -> list[Path]:
-    """Write the figure and its table; the files written."""
+    """Write both pictures and their table; the files written."""
     from dustpost.plots.comparison import comparison_plot
     from dustpost.plots.style import save_png
 
     found = [(view.name, *fits[view.name, VARIANT]) for view in views]
-    written = [Path(out) / "fig2.png", Path(out) / "fig2.ecsv"]
-    with atomic_write(written[0]) as path:
-        path.write_bytes(save_png(comparison_plot([_line(*one) for one in found])))
-    with atomic_write(written[1]) as path:
+    lines, written = [_line(*one) for one in found], []
+    for name, absorbed in (("fig2.png", False), ("fig2_absorbed.png", True)):
+        written.append(Path(out) / name)
+        with atomic_write(written[-1]) as path:
+            path.write_bytes(save_png(comparison_plot(lines, absorbed)))
+    written.append(Path(out) / "fig2.ecsv")
+    with atomic_write(written[-1]) as path:
         _table(found).write(path, format="ascii.ecsv")
     return written
 

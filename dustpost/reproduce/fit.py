@@ -9,6 +9,7 @@ single draw is the absolute error, and its intervals are empty.
              90 % of the dust-free light
 """
 
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,9 +187,10 @@ def load(path: Path, kind: type) -> NamedTuple:
         If the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # opened here: numpy leaves a file open that it cannot parse
+        with Path(path).open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return kind(**{name: file[name].astype(float) for name in kind._fields})
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DustpostError(
             f"{path}: not a whole result ({error}); delete it and it is made again"
         ) from error

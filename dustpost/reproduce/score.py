@@ -29,6 +29,7 @@ BINS = {
     "A > .5": ("depth", 0.5, np.inf),
     "A >= .1, covering < .9": ("both", 0.1, 0.9),
 }
+LABELS = ("variant", "signal_to_noise", "method")
 COLUMNS = {
     "variant": "fiducial, or monochromatic host",
     "signal_to_noise": "of the brightest pixel in r",

@@ -1,4 +1,4 @@
-"""One galaxy fitted: by the MAP, and by its posterior. Every result is kept as it is done.
+"""One galaxy fitted: by the MAP, its posterior, or a peer. Every result is kept as it is done.
 
 A result lies in DIR/fits/ under a name that holds all it depends on, the networks' sha256
 among it: the same command resumes, and another one does not mistake old results for its own.
@@ -26,6 +26,7 @@ from dustpost.model_error import inflated
 from dustpost.reproduce import fit
 from dustpost.reproduce.exposure import observe
 from dustpost.reproduce.fit import Fit, Known
+from dustpost.reproduce.pixels import fit_pixels
 from dustpost.reproduce.sources import View
 from dustpost.sample import (
     build_target,
@@ -78,14 +79,12 @@ def place(view: View, variant: str, plan: Plan, method: str) -> Path:
     return plan.folder / f"{view.name}_{variant}_{method}_{_mark(plan, method)}.npz"
 
 
-def keep_map(view: View, variant: str, plan: Plan) -> tuple[Known, Fit]:
-    """Truth and MAP of a view: read where they are kept, else made and kept."""
-    at, true = place(view, variant, plan, "map"), place(view, variant, plan, "truth")
-    if not (at.exists() and true.exists()):
-        cutout = look(view, variant, plan)
-        fit.write(true, fit.known(cutout))
-        fit.write(at, fit_map(cutout, plan))
-    return fit.load(true, Known), fit.load(at, Fit)
+def keep(view: View, variant: str, plan: Plan, method: str) -> Known | Fit:
+    """Result of a method of `ALONE`: read where it is kept, else made and kept."""
+    at = place(view, variant, plan, method)
+    if not at.exists():
+        fit.write(at, ALONE[method](look(view, variant, plan), plan))
+    return fit.load(at, Known if method == "truth" else Fit)
 
 
 def keep_posteriors(views: Sequence[View], variant: str, plan: Plan) -> list[DustpostError]:
@@ -101,9 +100,9 @@ def keep_posteriors(views: Sequence[View], variant: str, plan: Plan) -> list[Dus
     return [one for one in found if isinstance(one, DustpostError)]
 
 
-def kept_posterior(view: View, variant: str, plan: Plan) -> Fit | None:
-    """The posterior of a view, None where it is not there."""
-    at = place(view, variant, plan, "posterior")
+def kept(view: View, variant: str, plan: Plan, method: str) -> Fit | None:
+    """The result of a method, None where it is not there."""
+    at = place(view, variant, plan, method)
     return fit.load(at, Fit) if at.exists() else None
 
 
@@ -185,6 +184,14 @@ def condense(tree: xr.DataTree, cutout: Cutout, seconds: float) -> Fit:
     )
 
 
+# methods that fit one galaxy at a time: (cutout, plan) -> result
+ALONE = {
+    "truth": lambda cutout, plan: fit.known(cutout),
+    "map": fit_map,
+    "pixels": lambda cutout, plan: fit_pixels(cutout, plan.settings.seed),
+}
+
+
 def widened(cutout: Cutout, fraction: float) -> Cutout:
     """The cutout with the model's error in its `ivar`."""
     if fraction == 0:
@@ -204,7 +211,7 @@ def _mark(plan: Plan, method: str) -> str:
     if method == "map":
         settings = {name: v for name, v in settings.items() if name not in OF_DRAWS}
     seen = [FORMAT, plan.source, plan.signal_to_noise]
-    if method == "truth":
+    if method in ("truth", "pixels"):
         task = [*seen, plan.settings.seed]
     else:
         task = [*seen, plan.model_error, settings, _weights(plan.settings)]

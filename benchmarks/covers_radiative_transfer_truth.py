@@ -1,0 +1,180 @@
+"""Claim: the posterior covers the truth of galaxies that the model is not exactly true of.
+
+    python benchmarks/covers_radiative_transfer_truth.py --data ../shared/data/rt
+        [--out out/rt] [--noise 30 100] [--variants fiducial monochromatic]
+        [--methods map pixels cut full] [--galaxies N] [--views N] [--batch N]
+        [--config TOML] [--model-error F] [--seed N] [--table]
+
+Views of RADMC-3D (dust mixed with stars in three dimensions, multiple scattering), blurred by
+HSC's PSFs, with noise in the ratios of HSC's depths at a peak S/N in r of 30 and 100; without
+u. Methods, on the same pixels:
+
+map      the maximum a posteriori (Siegel & Melchior 2024)
+pixels   the peer without a spatial prior, `dustpost.reproduce.pixels`: PSFs matched, each
+         pixel's A and slope from its own colours
+cut      `dustpost sample`, the cut posterior
+full     the same with the cross term
+
+Every fit is kept in OUT/fits; the same command goes on, others may run beside it. What is
+there is scored (--table does only that) and written beside this file: .ecsv holds all
+scores in bins of covering fraction and mean A (`dustpost.reproduce.score`), .json the aims.
+A light-weighted A is slightly negative where light is scattered towards us; delta is scored
+where mean A > 0.03 mag; the three views of a galaxy are not independent, and errors are over
+galaxies.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+from astropy.table import Table
+
+from dustpost.io.folder import atomic_write
+from dustpost.progress import bars
+from dustpost.reproduce import campaign, score, trial
+from dustpost.reproduce.sources import View, find_views
+from dustpost.settings import read_settings
+
+TABLE, AIMS = (Path(__file__).with_suffix(suffix) for suffix in (".ecsv", ".json"))
+METHODS = ("map", "pixels", "cut", "full")
+GOALS = {  # of covering fractions below 0.9
+    "median |error of mean A| [mag]": ("mean_attenuation", "median_abs_error", 0.0, 0.05),
+    "median |error of g-r| [mag]": ("g-r", "median_abs_error", 0.0, 0.03),
+    "68 % intervals of mean A hold": ("mean_attenuation", "coverage68", 0.60, 0.76),
+    "median correlation, A >= .1": ("map", "correlation", 0.90, 1.0),
+}
+
+
+def plan_of(options: argparse.Namespace, method: str, noise: float) -> trial.Plan:
+    """How a method sees and fits the views."""
+    settings = read_settings(options.config, dict(seed=options.seed))
+    settings = replace(settings, cross_term="full" if method == "full" else "cut")
+    name = options.data.resolve().name
+    return trial.Plan(options.out / "fits", settings, noise, options.model_error, name)
+
+
+def work(views: list[View], options: argparse.Namespace) -> None:
+    """Fit what is not kept yet: the quick methods first, all noise levels of each."""
+    for method in [method for method in METHODS if method in options.methods]:
+        for noise in options.noise:
+            plan = plan_of(options, method, noise)
+            plan.folder.mkdir(parents=True, exist_ok=True)
+            with bars() as progress:
+                label = f"{method}, S/N {noise:g}"
+                if method in trial.ALONE:
+                    advance = progress(label, len(views) * len(options.variants))
+                    for variant in options.variants:
+                        for view in views:
+                            trial.keep(view, variant, plan, method)
+                            advance(1)
+                    continue
+                told = campaign.estimate(views, options.variants, plan, ("posterior",))
+                print(f"{label}: {told}", flush=True)
+                errors = campaign.sample(views, options.variants, plan, options.batch, progress)
+                print("\n".join(map(str, errors)), flush=True)
+
+
+def gather(views: list[View], options: argparse.Namespace) -> tuple[Table, dict]:
+    """Score all that is kept."""
+    rows, spent = [], {}
+    for noise in options.noise:
+        for variant in options.variants:
+            for method in METHODS:
+                plan = plan_of(options, method, noise)
+                kind = method if method in trial.ALONE else "posterior"
+                kept = [v for v in views if trial.place(v, variant, plan, kind).exists()]
+                if not kept:
+                    continue
+                fits = [trial.kept(view, variant, plan, kind) for view in kept]
+                truths = [trial.keep(view, variant, plan, "truth") for view in kept]
+                triples = zip(kept, truths, fits, strict=True)
+                scores = [score.score(view.galaxy, truth, one) for view, truth, one in triples]
+                label = dict(variant=variant, signal_to_noise=noise, method=method)
+                rows += score.rows(scores, **label)
+                spent[f"{method}, {variant}, S/N {noise:g}"] = dict(
+                    views=len(kept),
+                    median_seconds=round(float(np.median([one.seconds for one in fits])), 1),
+                    median_chi2=round(float(np.median([one.chi2 for one in fits])), 3),
+                    median_rhat=round(float(np.median([one.rhat for one in fits])), 3),
+                    median_ess=round(float(np.median([one.ess for one in fits])), 1),
+                    converged=int(sum(float(one.rhat) < 1.01 for one in fits)),
+                )
+    return score.as_table(rows), spent
+
+
+def aims(table: Table) -> list[dict]:
+    """The aims, as measured by each method, noise level and variant."""
+    found = []
+    for key in dict.fromkeys(zip(*(table[n] for n in score.LABELS), strict=True)):
+        some = table[
+            np.all([table[n] == k for n, k in zip(score.LABELS, key, strict=True)], axis=0)
+        ]
+        line = dict(zip(score.LABELS, (str(key[0]), float(key[1]), str(key[2])), strict=True))
+        for name, (quantity, column, low, high) in GOALS.items():
+            where = "A >= .1, covering < .9" if "A >=" in name else "covering < .9"
+            row = some[(some["quantity"] == quantity) & (some["bin"] == where)]
+            value = float(row[column][0]) if len(row) else np.nan
+            line[name] = None if np.isnan(value) else round(value, 3)
+            line[f"{name}: met"] = bool(low <= value <= high)
+        found.append(line)
+    return found
+
+
+def markdown(lines: list[dict]) -> str:
+    """The aims as a table for the README."""
+    heads = ["variant", "S/N", "method", *GOALS]
+    rows = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for line in lines:
+        cells = [line["variant"], f"{line['signal_to_noise']:g}", line["method"]]
+        cells += ["-" if line[name] is None else f"{line[name]:.3f}" for name in GOALS]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Fit, score, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = Path(os.environ.get("DUSTPOST_DATA", "../shared/data")) / "rt"
+    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--out", type=Path, default=Path("out/rt"))
+    parser.add_argument("--noise", type=float, nargs="+", default=[30.0, 100.0])
+    parser.add_argument("--variants", nargs="+", default=list(trial.VARIANTS))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--galaxies", type=int, default=1000)
+    parser.add_argument("--views", type=int, default=3)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--model-error", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    views = find_views(options.data, options.galaxies, options.views, options.seed)
+    if not options.table:
+        work(views, options)
+    table, spent = gather(views, options)
+    lines = aims(table)
+    report = dict(
+        date=datetime.date.today().isoformat(),
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, {jax.default_backend()}",
+        views=len(views),
+        settings=asdict(plan_of(options, "cut", options.noise[0]).settings),
+        model_error=options.model_error,
+        spent=spent,
+        aims=lines,
+    )
+    with atomic_write(TABLE) as path:
+        table.write(path, format="ascii.ecsv")
+    with atomic_write(AIMS) as path:
+        path.write_text(json.dumps(report, indent=1) + "\n")
+    print(markdown(lines))
+    print(json.dumps(spent, indent=1))
+
+
+if __name__ == "__main__":
+    main()
