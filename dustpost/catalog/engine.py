@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from functools import partial
 
 from distributed import Client, Future, KilledWorker, wait
 
@@ -32,6 +33,7 @@ PATIENCE = 300.0
 """Seconds to wait for a scheduler that went away."""
 
 Batch = Sequence[Object]
+Work = Callable[[str, Plan, Sequence[Object]], list[Outcome]]
 
 
 class _Gone(Exception):
@@ -45,6 +47,7 @@ def run_batches(
     batches: Sequence[Batch],
     tell: Callable[[list[Outcome]], None],
     scheduler: str | None = None,
+    do: Work = work,
 ) -> None:
     """Do all batches; a galaxy that fails is told and stops nothing.
 
@@ -59,6 +62,8 @@ def run_batches(
         Told the outcomes of every batch.
     scheduler : str, optional
         Address to connect to again if the scheduler goes away.
+    do : callable
+        What a task does, `batch.work` or its like.
 
     Raises
     ------
@@ -71,8 +76,9 @@ def run_batches(
     try:
         while queue or suspects:
             try:
-                _drain(client, store, plan, queue, suspects, tell)
-                _try_suspects(client, store, plan, suspects, tell)
+                send = partial(_send, client, do, store, plan)
+                _drain(client, send, queue, suspects, tell)
+                _try_suspects(client, send, store, suspects, tell)
             except _Gone:
                 if client is not own:
                     close(client)
@@ -82,14 +88,16 @@ def run_batches(
             close(client)
 
 
-def _drain(client, store, plan, queue: deque, suspects: deque, tell) -> None:
+def _drain(client, send, queue: deque, suspects: deque, tell) -> None:
     """Work until the queue is empty; batches under way go back to it if that is cut short."""
     under_way: dict[Future, Batch] = {}
     try:
         while queue or under_way:
             room = AHEAD * max(1, sum(client.nthreads().values())) - len(under_way)
             while queue and room > 0:
-                under_way[_send(client, store, plan, queue[0])] = queue.popleft()
+                batch = queue[0]
+                under_way[send(batch)] = batch
+                queue.popleft()
                 room -= 1
             for future in _finished(client, under_way):
                 outcomes = _result(future)
@@ -105,10 +113,10 @@ def _drain(client, store, plan, queue: deque, suspects: deque, tell) -> None:
         _cancel(client, list(under_way))
 
 
-def _try_suspects(client, store, plan, suspects: deque, tell) -> None:
+def _try_suspects(client, send, store, suspects: deque, tell) -> None:
     """Each by itself: if its workers die again, nobody else has done it."""
     while suspects:
-        future = _send(client, store, plan, suspects[0])
+        future = send(suspects[0])
         try:
             while not _finished(client, [future]):
                 pass
@@ -127,8 +135,8 @@ def _try_suspects(client, store, plan, suspects: deque, tell) -> None:
         tell(outcomes)
 
 
-def _send(client: Client, store: Store, plan: Plan, batch: Batch) -> Future:
-    return client.submit(work, str(store.root), plan, list(batch), pure=False)
+def _send(client: Client, do: Work, store: Store, plan: Plan, batch: Batch) -> Future:
+    return client.submit(do, str(store.root), plan, list(batch), pure=False)
 
 
 def _finished(client: Client, futures) -> list[Future]:

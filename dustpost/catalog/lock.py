@@ -40,7 +40,10 @@ def locked(path: Path) -> Iterator[None]:
         Another run holds it.
     """
     # O_RDWR and no O_TRUNC: what the holder wrote is read by the one who is refused
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise DustpostError(f"{path} cannot be written ({error.strerror})") from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,7 +53,7 @@ def locked(path: Path) -> Iterator[None]:
         age = time.time() - os.fstat(handle).st_mtime
         if holder and holder.get("host") != socket.gethostname() and age < STALE:
             raise _refusal(path, holder)
-        _write(handle, {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()})
+        _write(path, handle)
         ended = threading.Event()
         beat = threading.Thread(target=_beat, args=(handle, ended), daemon=True)
         beat.start()
@@ -70,9 +73,16 @@ def _beat(handle: int, ended: threading.Event) -> None:
             os.utime(handle)
 
 
-def _write(handle: int, holder: dict) -> None:
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(holder).encode(), 0)
+def _write(path: Path, handle: int) -> None:
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(holder).encode(), 0)
+    except OSError as error:
+        raise DustpostError(
+            f"{path} cannot be written ({error.strerror}); make room or mend the disk, then run "
+            "the same command again"
+        ) from None
 
 
 def _holder(handle: int) -> dict:

@@ -10,15 +10,15 @@ batches   in order of the input, `ROUNDS` compiled calls a task
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from distributed import Client, KilledWorker
 
-from dustpost.catalog.batch import keep_programs
+from dustpost.catalog.batch import keep_programs, work
 from dustpost.catalog.cluster import workers
-from dustpost.catalog.engine import run_batches
+from dustpost.catalog.engine import Work, run_batches
 from dustpost.catalog.lock import locked
 from dustpost.catalog.memory import check_width, device_memory, width_for
 from dustpost.catalog.meter import Meter
@@ -59,6 +59,7 @@ def run(
     number: int | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
+    do: Work = work,
 ) -> list[State]:
     """Do a catalogue, or go on with it.
 
@@ -73,6 +74,8 @@ def run(
         See `cluster.workers`.
     retry_failed : bool
         Try again what failed before.
+    do : callable
+        What a task does, see `engine.run_batches`.
 
     Returns
     -------
@@ -104,10 +107,13 @@ def run(
         print(f"{len(objects)} galaxies asked for, {len(todo)} to do", flush=True)
         try:
             if todo:
-                _work(store, todo, wish, number, scheduler)
-        finally:
-            states = store.states()
-            store.write_manifest(states)
+                _work(store, todo, wish, number, scheduler, do)
+        except BaseException:
+            with suppress(DustpostError):  # on a full disk it cannot, and that has been said
+                store.write_manifest(store.states())
+            raise
+        states = store.states()
+        store.write_manifest(states)
     return states
 
 
@@ -152,7 +158,7 @@ def ask_worker(client: Client, wish: Wish) -> Plan:
         ) from None
 
 
-def _work(store: Store, todo: list[Object], wish: Wish, number, scheduler) -> None:
+def _work(store: Store, todo: list[Object], wish: Wish, number, scheduler, do: Work) -> None:
     with workers(number, scheduler) as client:
         print(f"dashboard: {client.dashboard_link}", flush=True)
         plan, stored = ask_worker(client, _held(wish, store)), store.plan()
@@ -164,7 +170,7 @@ def _work(store: Store, todo: list[Object], wish: Wish, number, scheduler) -> No
         print(f"{len(client.nthreads())} workers, {plan.device}, galaxies {side}", flush=True)
         with Meter(len(todo)) as meter:
             batches = batches_of(todo, plan.width)
-            run_batches(client, store, plan, batches, meter.tell, scheduler)
+            run_batches(client, store, plan, batches, meter.tell, scheduler, do)
 
 
 def _held(wish: Wish, store: Store) -> Wish:

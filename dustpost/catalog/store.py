@@ -86,7 +86,7 @@ class Store:
         """Make the folders."""
         prepare_output(self.root)
         for name in ("galaxies", "failed", "partial"):
-            (self.root / name).mkdir(exist_ok=True)
+            prepare_output(self.root / name)
 
     def plan(self) -> Plan | None:
         """The plan that the store was begun with; None for a new one."""

@@ -63,7 +63,8 @@ def distributions(columns: Mapping[str, tuple[str, np.ndarray]], flagged: Sequen
         parts = [np.clip(values[known & pick], low, high) for pick in (~flagged, flagged)]
         panel.hist(parts, edges, stacked=True, color=[CHAINS[0], FAINT], label=["good", "flagged"])
     panels[0].set_ylabel("galaxies")
-    panels[0].legend()
+    if panels[0].patches:
+        panels[0].legend()
     for panel in panels[len(columns) :]:
         panel.set_visible(False)
     return figure
