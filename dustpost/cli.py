@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from dustpost import cli_catalog, cli_reproduce
+from dustpost import cli_catalog, cli_modes, cli_reproduce, cli_sensitivity
 from dustpost.errors import DustpostError
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_catalog.app, name="catalog")
 app.command()(cli_reproduce.reproduce)
+app.command()(cli_sensitivity.sensitivity)
+app.command()(cli_modes.modes)
 
 Inputs = Annotated[
     list[Path],

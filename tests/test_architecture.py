@@ -20,14 +20,15 @@ LAYERS = (
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),
     ("settings", "progress", "mock", "outputs", "sample", "pairs", "train", "doctor"),
-    ("ladder", "reproduce"),
+    ("ladder", "reproduce", "sensitivity", "multimodal"),
     ("catalog",),
-    ("cli", "cli_catalog", "cli_reproduce"),
+    ("cli", "cli_catalog", "cli_reproduce", "cli_sensitivity", "cli_modes"),
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 # astropy, WCS and strings stop at io; plots need it for stretches, the ladder for its table
 ASTRONOMY = {"io", "plots", "simulate", "bands", "milky_way", "ladder", "reproduce"}
+ASTRONOMY |= {"sensitivity", "multimodal"}  # for their tables
 
 
 def imports(path: Path) -> list[str]:

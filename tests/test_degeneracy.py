@@ -12,7 +12,7 @@ from dustpost.attenuation import band_attenuation
 from dustpost.diagnostics import degeneracy, fisher, fisher_pixels
 from dustpost.diagnostics.divergence import kl
 from dustpost.diagnostics.modes import modes
-from dustpost.ladder import analytic, study, world
+from dustpost.ladder import analytic, galaxy, study, world
 from dustpost.priors.screen import covered
 from dustpost.results import to_tree
 from tests.synthetic import make_cutout, make_draws, prior_draws
@@ -186,7 +186,9 @@ def inform(fraction, gain):
     position, target = world.draw(jax.random.key(4), target, "colours")
     seen = target.observation
     target = target.replace(observation=seen._replace(ivar=gain * seen.ivar))
-    draws = analytic.posterior_dust(jax.random.key(5), target, position, chains=8, draws=1000)
+    starts = jax.tree.map(lambda x: jnp.stack([x] * 8), position)
+    draws = galaxy.chains_of(jax.random.key(5), target, starts, position, draws=1000).transmission
+    draws = jnp.asarray(draws).reshape(-1, *draws.shape[2:])
     keys = jax.random.split(jax.random.key(6), 1000)
     before = jax.vmap(lambda key: world.draw(key, target, "colours")[0])(keys)
     before = jax.vmap(lambda place: target.galaxy(place).transmission)(before)

@@ -64,7 +64,11 @@ def log_of(image: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(image, LEAST_TRANSMISSION))
 
 
-def degeneracy(tree: xr.DataTree, fisher: dict[str, float] | None = None) -> xr.Dataset:
+def degeneracy(
+    tree: xr.DataTree,
+    fisher: dict[str, float] | None = None,
+    weight: np.ndarray | None = None,
+) -> xr.Dataset:
     """Measure the degeneracy in a posterior.
 
     Parameters
@@ -73,6 +77,9 @@ def degeneracy(tree: xr.DataTree, fisher: dict[str, float] | None = None) -> xr.
         With the groups posterior, posterior_maps and prior of `dustpost.results`.
     fisher : dict, optional
         `fisher_sd` and `fisher_sd_pixels` of log_screen, in ln D.
+    weight : ndarray, (chain, draw), optional
+        Of the posterior's draws, as `dustpost.sensitivity` makes them; equal by default.
+        R-hat and ESS stay those of the draws.
 
     Returns
     -------
@@ -81,30 +88,32 @@ def degeneracy(tree: xr.DataTree, fisher: dict[str, float] | None = None) -> xr.
         log_screen is.
     """
     posterior, maps, prior = (tree[name] for name in ("posterior", "posterior_maps", "prior"))
-    kept = posterior.isel(draw=np.searchsorted(posterior["draw"], maps["draw"]))
+    at = np.searchsorted(posterior["draw"], maps["draw"])
+    kept = posterior.isel(draw=at)
+    share = np.ones(posterior["log_screen"].shape) if weight is None else weight
     screens = {
-        "screen": (posterior["log_screen"].values, prior["log_screen"].values, posterior),
-        "contrast": (maps["contrast"].values, prior["contrast"].values, kept),
+        "screen": (posterior["log_screen"].values, prior["log_screen"].values, posterior, share),
+        "contrast": (maps["contrast"].values, prior["contrast"].values, kept, share[:, at]),
     }
     light, pattern = contrast(maps["S"].values, maps["D"].values)
     of_host = along(log_of(maps["S"].values), light, pattern)
     columns: dict[str, list] = {name: [] for name in ABOUT}
     for direction in DIRECTIONS:
-        draws, before, beside = screens[direction]
+        draws, before, beside, w = screens[direction]
         before = before[np.isfinite(before)]
-        sd = [x.std(ddof=1) if x.size > 1 else np.nan for x in (before.ravel(), draws)]
+        sd = [deviation(before, np.ones(before.shape)), deviation(draws, w)]
         flux = log_of(beside["F"].values)
         found = dict(
             prior_sd=sd[0],
             posterior_sd=sd[1],
             contraction=sd[1] / sd[0] if sd[0] > 0 else np.nan,
-            corr_log_flux=[correlation(draws, flux[..., i]) for i in range(flux.shape[-1])],
-            corr_delta=correlation(draws, beside["delta"].values),
-            corr_host=correlation(draws, of_host) if direction == "contrast" else np.nan,
+            corr_log_flux=[correlation(draws, flux[..., i], w) for i in range(flux.shape[-1])],
+            corr_delta=correlation(draws, beside["delta"].values, w),
+            corr_host=correlation(draws, of_host, w) if direction == "contrast" else np.nan,
             rhat=float(ranks.rhat(draws[..., None])[0]),
             ess_bulk=float(ranks.bulk_ess(draws[..., None])[0]),
         )
-        found["kl"], found["kl_error"] = divergence.kl(draws, before)
+        found["kl"], found["kl_error"] = divergence.kl(draws, before, w)
         for name, value in found.items():
             columns[name].append(value)
     variables = {
@@ -117,7 +126,7 @@ def degeneracy(tree: xr.DataTree, fisher: dict[str, float] | None = None) -> xr.
     posterior_sd = columns["posterior_sd"][0]
     variables["sd_over_fisher"] = ((), posterior_sd / float(bounds["fisher_sd"]))
     agree = columns["rhat"][0] <= MIXED
-    centre, weight = modes(screens["screen"][0]) if agree else ([np.nan], [np.nan])
+    centre, weight = modes(screens["screen"][0], share) if agree else ([np.nan], [np.nan])
     variables |= {"mode_centre": ("mode", centre), "mode_weight": ("mode", weight)}
     found = xr.Dataset(variables, {"direction": list(DIRECTIONS), "band": posterior["band"].values})
     for name in found.data_vars:
@@ -126,11 +135,22 @@ def degeneracy(tree: xr.DataTree, fisher: dict[str, float] | None = None) -> xr.
     return found
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> float:
+def deviation(x: np.ndarray, weight: np.ndarray) -> float:
+    """Standard deviation of weighted draws; nan where fewer than two count."""
+    total, squares = weight.sum(), np.sum(weight**2)
+    if not total**2 > squares * (1 + 1e-9):
+        return np.nan
+    away = x - np.sum(weight * x) / total
+    return float(np.sqrt(np.sum(weight * away**2) / (total - squares / total)))
+
+
+def correlation(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
     """Pearson's, over all draws; nan where one of them never moves."""
     if np.ptp(x) == 0 or np.ptp(y) == 0 or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return np.nan
-    return float(np.corrcoef(x.ravel(), y.ravel())[0, 1])
+    away = [z - np.average(z, weights=weight) for z in (x, y)]
+    products = [np.sum(weight * a * b) for a, b in (away, away[:1] * 2, away[1:] * 2)]
+    return float(products[0] / np.sqrt(products[1] * products[2]))
 
 
 def sentence(found: xr.Dataset, k_reference: float = 1.0) -> str:

@@ -184,19 +184,3 @@ def bounds(
     cube = jnp.exp(target.flux_prior.mean)[:, None, None] * target.galaxy(centre).templates
     target = target.replace(observation=target.observation._replace(data=cube))
     return _bound(target, centre), world.prior_sd(target)
-
-
-def posterior_dust(
-    key: Array, target: Target, start: Position, chains: int, draws: int
-) -> np.ndarray:
-    """Draws of D of one galaxy of a rung, (n, y, x), one of each chunk and chain."""
-    sampler = SAMPLERS["gibbs"]
-    begin_key, warm_key, run_key = jax.random.split(key, 3)
-    starts = jax.tree.map(lambda x: jnp.stack([x] * chains), start)
-    tuning = sampler.tune(target, start, run.FIRST_STEP)
-    tuning = jax.tree.map(lambda x: jnp.stack([x] * chains), tuning)
-    states = run.start(begin_key, starts, target, sampler)
-    plan = dict(steps=LEAPFROG, chunk=CHUNK)
-    states, tuning = run.warm_up(warm_key, states, target, sampler, tuning, WARMUP, **plan)
-    _, trace = run.run(run_key, states, target, sampler, tuning, draws, **plan)
-    return trace.transmission.reshape(-1, *trace.transmission.shape[2:])

@@ -1,0 +1,96 @@
+"""Weights of modes by likelihood-tempered SMC, on posteriors whose weights are known."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dustpost import multimodal
+from dustpost.diagnostics.modes import modes
+from dustpost.ladder import world
+from dustpost.posterior import Position
+from dustpost.samplers import gibbs, tempered
+from dustpost.samplers.choice import Sampler
+from tests import exact_worlds
+
+SIDE, PARTICLES, SEEDS = 8, 2048, 4
+SCAN = ("orbit", "dust")
+OF_DUST = Sampler(partial(gibbs.tune, scan=SCAN), gibbs.init, partial(gibbs.kernel, scan=SCAN))
+
+
+def from_the_prior(target, seed):
+    """Positions of the mixture's prior: its kinds by their weights, (particle, ...)."""
+    rng, prior = np.random.default_rng(seed), target.dust_prior
+    weight, mean, sd = (np.asarray(x, float) for x in (prior.weight, prior.mean, prior.sd))
+    kind = rng.choice(2, PARTICLES, p=weight / weight.sum())
+    dust = mean[kind] + sd[kind] * rng.standard_normal((PARTICLES, SIDE, SIDE))
+    slope = 0.1 + 0.35 * rng.standard_normal(PARTICLES)
+    arrays = np.zeros_like(dust), dust, slope
+    return Position(*(jnp.asarray(x, float) for x in arrays))
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Two kinds of dust 8 sd apart, known by a score alone: .18 before the data, .6 after."""
+    exact = exact_worlds.mixture(side=SIDE, apart=8.0)
+    axis = (exact.mean[1, 0] - exact.mean[0, 0]) / exact.sd[0, 0] ** 2
+    clouds = []
+    for seed in range(SEEDS):
+        start = from_the_prior(exact.target, seed)
+        clouds.append(tempered.run(jax.random.key(seed), start, exact.target, OF_DUST, 3, 4))
+    dust = np.array([cloud.states.position.dust for cloud in clouds], float)
+    return exact, clouds, np.sum(dust * axis, axis=(2, 3))
+
+
+def test_weights_are_the_known_ones_over_seeds(found):
+    exact, _, along = found
+    share = np.asarray(exact.target.dust_prior.weight, float)
+    assert abs(share[1] / share.sum() - exact.weight[1]) > 0.2  # the prior's are others
+    counted = [modes(one) for one in along]
+    assert [one.weight.size for one in counted] == [2] * SEEDS
+    dusty = np.array([one.weight[1] for one in counted])
+    assert np.ptp(dusty) < 0.05
+    assert dusty.mean() == pytest.approx(exact.weight[1], abs=0.03)
+
+
+def test_particles_have_the_posteriors_moments(found):
+    exact, clouds, _ = found
+    dust = np.concatenate([cloud.states.position.dust for cloud in clouds]).astype(float)
+    mean = np.einsum("k,kyx->yx", exact.weight, exact.mean[:, 0])
+    square = np.einsum("k,kyx->yx", exact.weight, exact.sd[:, 0] ** 2 + exact.mean[:, 0] ** 2)
+    sd = np.sqrt(square - mean**2)
+    assert np.abs((dust.mean(axis=0) - mean) / sd).max() < 0.12
+    np.testing.assert_allclose(dust.std(axis=0), sd, rtol=0.1)
+    flux = np.log(np.concatenate([np.exp(cloud.states.flux.value) for cloud in clouds]))
+    low = exact.weight @ exact.low_mean[:, 1:]
+    assert np.abs((flux.mean(axis=0) - low) / flux.std(axis=0)).max() < 0.12
+
+
+def test_powers_rise_to_one(found):
+    _, clouds, _ = found
+    for cloud in clouds:
+        assert np.all(np.diff(cloud.powers) > 0) and cloud.powers[-1] == 1.0
+        assert 0.6 < min(float(rate) for rate in cloud.acceptance.values())
+
+
+def test_one_solution_is_counted_as_one(tmp_path):
+    """The package's target, a disc half covered, by the code of the command."""
+    target = world.rung(0.5, 0.2, 30.0, "colours")
+    _, target = world.draw(jax.random.key(1), target, "colours")
+    table = multimodal.count(jax.random.key(2), target, particles=128, runs=1, leapfrog=8)
+    assert list(table["weight"]) == pytest.approx([1.0])
+    assert multimodal.sentence(table).startswith("There is one mode")
+    assert multimodal.write(tmp_path, table).exists()
+
+
+def test_runs_that_differ_say_so():
+    rows = [dict(run=r, mode=m, weight=w) for r, m, w in
+            [(0, 0, 0.3), (0, 1, 0.7), (1, 0, 0.4), (1, 1, 0.6)]]  # fmt: skip
+    rest = dict.fromkeys(list(multimodal.COLUMNS)[3:], 0.1)
+    table = multimodal.Table([row | rest for row in rows])
+    table.meta["agree"] = multimodal.agree(table)
+    assert "more than 0.05" in multimodal.sentence(table)
+    table["weight"][2:] = 0.32, 0.68
+    assert multimodal.agree(table)
