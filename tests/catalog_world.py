@@ -59,16 +59,19 @@ def light(root: str, plan: Plan, objects) -> list[Outcome]:
     return outcomes
 
 
-def start(source: Path, store: Path, *options: str, log: Path) -> subprocess.Popen:
-    """A run with light work in a process of its own."""
+def start(
+    source: Path, store: Path, *options: str, log: Path, seconds: float = SECONDS
+) -> subprocess.Popen:
+    """A run with light work, `seconds` a galaxy, in a process of its own."""
     command = [sys.executable, "-m", "tests.catalog_world", str(source), str(store), *options]
-    return launch(command, log)
+    return launch(command, log, {"CATALOG_WORLD_SECONDS": str(seconds)})
 
 
-def launch(command: list[str], log: Path) -> subprocess.Popen:
+def launch(command: list[str], log: Path, environment: dict | None = None) -> subprocess.Popen:
     """A process that says what it says into a file."""
+    both = os.environ | (environment or {})
     with log.open("a") as file:
-        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT)
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=both)
 
 
 def worker_processes(process: subprocess.Popen) -> list[psutil.Process]:

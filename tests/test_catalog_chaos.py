@@ -52,24 +52,31 @@ def undisturbed(table, tmp_path_factory) -> Store:
     return store
 
 
+def held(store: Store) -> bool:
+    """Whether a run has written itself into the lock."""
+    return (store.root / LOCK).is_file() and bool((store.root / LOCK).read_text())
+
+
 def test_a_bad_day(table, undisturbed, tmp_path):
     store, log = Store(tmp_path / "store"), tmp_path / "log"
-    first = start(table, store.root, "--workers", "2", log=log)
+    first = start(table, store.root, "--workers", "2", log=log, seconds=1.5)
     try:
-        assert wait_for(lambda: store.done(), PATIENCE), log.read_text()
+        assert wait_for(lambda: held(store), PATIENCE), log.read_text()
         second = start(table, store.root, "--workers", "1", log=tmp_path / "second")
+        assert wait_for(lambda: store.done(), PATIENCE), log.read_text()
         workers = worker_processes(first)
         assert len(workers) == 2
         workers[0].kill()
         before = len(store.done())
         assert wait_for(lambda: len(store.done()) > before, PATIENCE), log.read_text()
-        assert second.wait(PATIENCE) == 2
+        assert second.wait(PATIENCE) == 2, (tmp_path / "second").read_text()
         assert f"process {first.pid}, has held this store" in (tmp_path / "second").read_text()
     finally:
         first.kill()  # -9, while workers write
         first.wait()
     assert wait_for(lambda: not any(one.is_running() for one in workers), PATIENCE)
-    assert (store.root / LOCK).read_text()  # nobody was there to clear it
+    assert held(store)  # nobody was there to clear it
+    assert len(store.done()) < GALAXIES - 2
 
     last = start(table, store.root, "--workers", "2", log=log)
     assert last.wait(PATIENCE) == 0, log.read_text()
@@ -86,9 +93,10 @@ def test_a_bad_day(table, undisturbed, tmp_path):
 
 def test_ctrl_c_ends_within_seconds(table, tmp_path):
     store, log = Store(tmp_path / "store"), tmp_path / "log"
-    run = start(table, store.root, "--workers", "1", log=log)
+    run = start(table, store.root, "--workers", "1", log=log, seconds=1.5)
     assert wait_for(lambda: store.done(), PATIENCE), log.read_text()
     run.send_signal(signal.SIGINT)
     assert run.wait(30) == 130
-    assert not list((store.root / "partial").iterdir()) or store.sweep() is None
-    assert 0 < len(store.done()) <= 10
+    assert 0 < len(store.done()) < GALAXIES - 2
+    states = parquet.read_table(store.root / "manifest.parquet").to_pydict()["state"]
+    assert states.count("done") == len(store.done()) and "pending" in states
