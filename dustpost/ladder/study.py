@@ -1,7 +1,9 @@
 """The ladder: rung after rung, each kept as it is done; then the table, the cliff, the figure.
 
 Work that was done is not done again: a rung lies in DIR/rungs/ under a name that holds all
-it depends on.
+it depends on. The analytic ladder begins at a tenth: with no dust behind a mask that the prior
+knows there is nothing to infer, prior and posterior sd are both 0. The networks' begins at
+no dust, which their prior does not know.
 """
 
 import json
@@ -169,13 +171,13 @@ def study(out: Path, plan: Plan, small: bool, progress: Stage = quiet) -> list[P
 def climb(out: Path, plan: Plan, progress: Stage = quiet) -> Table:
     """Measure all rungs that are not kept yet, and make the table, one row a rung and depth."""
     folder = prepare_output(Path(out) / "rungs")
-    advance = progress("rungs", len(plan.fractions) * len(plan.depths))
-    rows = []
-    for depth in plan.depths:
-        for fraction in plan.fractions:
-            row = _kept(folder, plan, fraction, depth)
-            rows.append({name: row.get(name, np.nan) for name in COLUMNS})
-            advance(1, f"contraction {row['contraction']:.2f}")
+    # without dust there is one depth
+    rungs = [(d, f) for d in plan.depths for f in plan.fractions if f > 0 or d == plan.depths[0]]
+    advance, rows = progress("rungs", len(rungs)), []
+    for depth, fraction in rungs:
+        row = _kept(folder, plan, fraction, depth)
+        rows.append({name: row.get(name, np.nan) for name in COLUMNS})
+        advance(1, f"contraction {row['contraction']:.2f}")
     table = Table(rows)[list(COLUMNS)]
     for name, about in COLUMNS.items():
         table[name].description = about

@@ -3,12 +3,13 @@
 import numpy as np
 from astropy.table import Table
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from dustpost.plots.style import CHAINS, FAINT, INK, new_figure, styled
 
 
 @styled
-def ladder_plot(table: Table, cliff: Table | None = None) -> Figure:
+def ladder_plot(table: Table, cliff: Table | None = None, beside: Table | None = None) -> Figure:
     """Contraction, width, error and coverage of mean A against covering fraction.
 
     Parameters
@@ -17,13 +18,19 @@ def ladder_plot(table: Table, cliff: Table | None = None) -> Figure:
         See `dustpost.ladder.study.COLUMNS`.
     cliff : Table, optional
         See `dustpost.ladder.study.find_cliff`.
+    beside : Table, optional
+        Another ladder to compare with, drawn in grey: the analytic one beside the networks'.
     """
     figure = new_figure(10.5, 6.0)
     axes = figure.subplots(2, 3, sharex=False).ravel()
-    depths = np.unique(table["depth"])
+    depths = np.unique(table["depth"][table["depth"] > 0])
+    for depth in depths:
+        for rows in [] if beside is None else [_of_depth(beside, depth)]:
+            columns = ("contraction", "posterior_sd", "bias", "coverage68", "map_coverage68")
+            for axis, name in zip(axes, columns, strict=False):
+                axis.plot(rows["covering_fraction"], rows[name], color=FAINT, lw=1.2, zorder=0)
     for number, depth in enumerate(depths):
-        rows = table[table["depth"] == depth]
-        rows.sort("covering_fraction")
+        rows = _of_depth(table, depth)
         x, colour = rows["covering_fraction"], CHAINS[number]
         axes[0].plot(x, rows["contraction"], "o-", ms=3, color=colour, label=f"A = {depth:g} mag")
         axes[0].plot(x, rows["fisher_sd"] / rows["prior_sd"], "--", lw=0.9, color=colour)
@@ -48,12 +55,18 @@ def ladder_plot(table: Table, cliff: Table | None = None) -> Figure:
         "Cliff: half of the contraction is lost",
     )
     notes = ("dashed: Fisher bound", "dotted: prior; dashed: Fisher", "crosses: MAP", "", "", "")
+    if beside is not None:
+        grey = f"grey: {beside.meta.get('prior', 'the other')}"
+        notes = (f"{notes[0]}; {grey}", *notes[1:])
     for axis, title, note in zip(axes, titles, notes, strict=True):
-        axis.set_title(title)
+        axis.set_title(f"{title}\n", linespacing=0.9)
+        axis.text(0, 1.02, note, transform=axis.transAxes, fontsize=7, color=FAINT)
         axis.set_xlabel("covering fraction")
-        axis.text(0.02, 0.02, note, transform=axis.transAxes, fontsize=7, color=FAINT)
     axes[0].set_ylim(0, None)
     axes[1].set_yscale("log")
+    axes[1].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes[1].yaxis.set_minor_formatter(NullFormatter())
     axes[2].axhline(0.0, color=INK, lw=0.6)
     for axis in axes[3:5]:
         axis.axhspan(0.60, 0.76, color=FAINT, alpha=0.2, lw=0)
@@ -62,4 +75,12 @@ def ladder_plot(table: Table, cliff: Table | None = None) -> Figure:
     axes[5].set_xlabel("S/N of the brightest pixel")
     axes[5].set_ylabel("covering fraction")
     axes[5].set_xscale("log")
+    axes[5].set_visible(cliff is not None)
     return figure
+
+
+def _of_depth(table: Table, depth: float) -> Table:
+    """Rungs of one depth; the rung without dust is one of each."""
+    rows = table[(table["depth"] == depth) | (table["depth"] == 0)]
+    rows.sort("covering_fraction")
+    return rows

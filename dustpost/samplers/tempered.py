@@ -32,10 +32,10 @@ from jax import Array
 from dustpost.posterior import Position, Target
 from dustpost.samplers.choice import Sampler
 
-KEPT = 0.8  # effective share of the particles after a step of b
+KEPT = 0.9  # effective share of the particles after a step of b
 LEAST = 1e-12  # b that is as good as 0
 TOLERANCE = 0.02  # of the log of the effective share
-BATCH = 16  # particles side by side
+BATCH = 16 * 64 * 64  # pixels of particles side by side
 FIRST_STEP = 0.3
 ACCEPTANCE = 0.8
 STEP_RATE = 1.0  # change of ln step by the ensemble's acceptance less `ACCEPTANCE`, a sweep
@@ -128,7 +128,8 @@ def temper(target: Target, power: Array | float) -> Target:
 
 def _each(function: Callable, *arrays: Any) -> Any:
     """vmap, a batch at a time: networks need memory."""
-    return jax.lax.map(lambda x: function(*x), arrays, batch_size=BATCH)
+    largest = max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(arrays))
+    return jax.lax.map(lambda x: function(*x), arrays, batch_size=max(1, BATCH // largest))
 
 
 @partial(jax.jit, static_argnames="sampler")
