@@ -26,7 +26,7 @@ from dustpost.errors import DustpostError
 from dustpost.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = float(os.environ.get("CATALOG_WORLD_SECONDS", "0.2"))
+SECONDS = 0.2  # a galaxy, where the environment says nothing
 NUMBERS = 10_000
 
 
@@ -34,6 +34,7 @@ def light(root: str, plan: Plan, objects) -> list[Outcome]:
     """Read, wait, draw from the galaxy's key, land."""
     keep_programs()
     check_here(plan)
+    pause = float(os.environ.get("CATALOG_WORLD_SECONDS", SECONDS)) / len(FILES)
     store, outcomes = Store(Path(root)), []
     for one in objects:
         if store.is_done(one.object_id):
@@ -52,7 +53,7 @@ def light(root: str, plan: Plan, objects) -> list[Outcome]:
         def write(folder: Path, drawn=drawn) -> None:
             for name in FILES:
                 (folder / name).write_bytes(drawn.tobytes())
-                time.sleep(SECONDS / len(FILES))  # a kill may well come between two files
+                time.sleep(pause)  # a kill may well come between two files
 
         new = store.land(one.object_id, write)
         outcomes.append(Outcome(one.object_id, "done" if new else "there"))
