@@ -38,6 +38,7 @@ from astropy.table import Table
 from dustpost.io.folder import atomic_write
 from dustpost.progress import bars
 from dustpost.reproduce import campaign, score, trial
+from dustpost.reproduce.fit import Fit
 from dustpost.reproduce.sources import View, find_views
 from dustpost.settings import read_settings
 
@@ -99,13 +100,17 @@ def gather(views: list[View], options: argparse.Namespace) -> tuple[Table, dict]
                 rows += score.rows(scores, **label)
                 spent[f"{method}, {variant}, S/N {noise:g}"] = dict(
                     views=len(kept),
-                    median_seconds=round(float(np.median([one.seconds for one in fits])), 1),
-                    median_chi2=round(float(np.median([one.chi2 for one in fits])), 3),
-                    median_rhat=round(float(np.median([one.rhat for one in fits])), 3),
-                    median_ess=round(float(np.median([one.ess for one in fits])), 1),
+                    **{f"median_{n}": middle(fits, n) for n in ("seconds", "chi2", "rhat", "ess")},
                     converged=int(sum(float(one.rhat) < 1.01 for one in fits)),
                 )
     return score.as_table(rows), spent
+
+
+def middle(fits: list[Fit], name: str) -> float | None:
+    """Median of a number of the fits, None where there is none."""
+    values = np.array([getattr(one, name) for one in fits], float)
+    values = values[np.isfinite(values)]
+    return round(float(np.median(values)), 3) if values.size else None
 
 
 def aims(table: Table) -> list[dict]:
