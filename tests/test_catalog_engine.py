@@ -3,7 +3,7 @@
 import pytest
 from distributed import KilledWorker
 
-from dustpost.catalog import cluster, engine
+from dustpost.catalog import cluster, engine, meter
 from dustpost.catalog.batch import Outcome
 from dustpost.catalog.store import Store, StoreError
 from dustpost.errors import DustpostError
@@ -139,3 +139,16 @@ def test_gpus_are_counted_without_cuda(monkeypatch):
     assert cluster.count_gpus() == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert cluster.count_gpus() == 0
+
+
+def test_the_meter_counts_and_ends_without_a_terminal(capsys, monkeypatch):
+    clock = iter(range(0, 10_000, 36))
+    monkeypatch.setattr(meter.time, "monotonic", lambda: next(clock))
+    with meter.Meter(10) as shown:
+        for number in range(4):
+            state = "failed" if number == 3 else "done"
+            shown.tell([Outcome(str(number), state, "why")])
+    said = capsys.readouterr().out.splitlines()
+    assert "failed: 3: why" in said
+    assert said[-1] == "4 of 10: 1 failed, 80.0 an hour, 4.5 min left"
+    assert [meter.duration(s) for s in (5, 300, 7200, 2e5)] == ["5 s", "5.0 min", "2.0 h", "2.3 d"]

@@ -7,6 +7,7 @@ the last `WINDOW` of this run, so that compilation at its start is soon forgotte
 import sys
 import time
 from collections import Counter, deque
+from contextlib import ExitStack
 
 from dustpost.catalog.batch import Outcome
 from dustpost.progress import bars
@@ -29,14 +30,16 @@ class Meter:
         self.counts: Counter[str] = Counter()
         self._times: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._said = time.monotonic()
-        self._bars = bars()
+        self._open = ExitStack()
 
     def __enter__(self) -> "Meter":
-        self._advance = self._bars.__enter__()("galaxies", self.total) if _terminal() else None
+        self._advance = None
+        if sys.stderr.isatty():
+            self._advance = self._open.enter_context(bars())("galaxies", self.total)
         return self
 
     def __exit__(self, *error) -> None:
-        self._bars.__exit__(*error)
+        self._open.close()
         print(self.line(), flush=True)
 
     def tell(self, outcomes: list[Outcome]) -> None:
@@ -75,7 +78,3 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _terminal() -> bool:
-    return sys.stderr.isatty()
