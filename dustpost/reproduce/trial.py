@@ -41,7 +41,7 @@ FORMAT = 1  # of a kept result; raise it where their meaning changes
 VARIANTS = ("fiducial", "monochromatic")
 # what the MAP does not depend on
 OF_DRAWS = ("sampler", "chains", "relax", "warmup", "draws", "ess", "keep", "leapfrog")
-OF_DRAWS += ("prior_draws",)
+OF_DRAWS += ("prior_draws", "directions")
 
 
 @dataclass(frozen=True)
