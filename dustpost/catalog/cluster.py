@@ -21,9 +21,13 @@ from dustpost.errors import DustpostError
 CORES = 2  # of a worker process without a GPU
 CONNECT = 10.0  # seconds
 
-# XLA takes its own scheduling hints for missing CPU features when it loads a kept program,
-# and says so in a thousand letters each time; real errors come as exceptions
-QUIET = {"distributed.nanny.pre-spawn-environ.TF_CPP_MIN_LOG_LEVEL": 3}
+CONFIG = {
+    # XLA takes its own scheduling hints for missing CPU features when it loads a kept program,
+    # and says so in a thousand letters each time; real errors come as exceptions
+    "distributed.nanny.pre-spawn-environ.TF_CPP_MIN_LOG_LEVEL": 3,
+    # after 15 s, Dask's default, a killed worker that is still importing jax would be given up
+    "distributed.deploy.lost-worker-timeout": "120s",
+}
 
 
 @contextmanager
@@ -53,7 +57,7 @@ def workers(number: int | None, scheduler: str | None) -> Iterator[Client]:
         finally:
             close(client)
         return
-    with dask.config.set(QUIET), _local(number) as cluster:
+    with dask.config.set(CONFIG), _local(number) as cluster:
         client = Client(cluster)
         try:
             yield client
@@ -87,6 +91,13 @@ def close(client: Client) -> None:
         client.close(timeout=2)
 
 
+def refill(client: Client) -> None:
+    """Start local workers anew that Dask gave up, such as one killed while it started."""
+    cluster = getattr(client, "cluster", None)
+    if cluster is not None and len(client.nthreads()) < len(cluster.worker_spec):
+        cluster.scale(len(cluster.worker_spec))
+
+
 def count_gpus() -> int:
     """GPUs that this process may use; without starting CUDA."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -116,7 +127,13 @@ def _local(number: int | None) -> Iterator[LocalCluster]:
         make, number = _of_gpus(gpus), number or gpus
     else:
         make, number = LocalCluster, number or max(1, (os.cpu_count() or 1) // CORES)
-    cluster = make(n_workers=number, **plan)
+    try:
+        cluster = make(n_workers=number, **plan)
+    except RuntimeError as error:
+        raise DustpostError(
+            f"{number} worker processes could not be started ({str(error).splitlines()[0]}); try "
+            "fewer by --workers, and `dustpost doctor`"
+        ) from None
     try:
         yield cluster
     finally:

@@ -3,7 +3,8 @@
 Few tasks are under way at a time (`AHEAD` a thread), so that a million galaxies are no graph
 of a million tasks. What may go wrong, and what is done:
 
-worker dies           Dask gives its tasks to others, and starts a local one again
+worker dies           Dask gives its tasks to others and starts a local one again; where it gave
+                      up a worker, `cluster.refill` starts another
 ... time and again    the galaxies of those tasks go to the end and each is tried by itself,
                       nothing else under way: one that still ends its workers is marked failed
 scheduler dies        its address is tried for `PATIENCE` seconds; what was under way goes back
@@ -20,7 +21,7 @@ from functools import partial
 from distributed import Client, Future, KilledWorker, wait
 
 from dustpost.catalog.batch import Outcome, work
-from dustpost.catalog.cluster import close, connect
+from dustpost.catalog.cluster import close, connect, refill
 from dustpost.catalog.plan import Plan
 from dustpost.catalog.store import Store
 from dustpost.errors import DustpostError
@@ -148,6 +149,7 @@ def _finished(client: Client, futures) -> list[Future]:
     lost = any(future.status in ("lost", "cancelled") for future in futures)
     if lost or client.status != "running":
         raise _Gone
+    refill(client)
     return [future for future in futures if future.status in ("finished", "error")]
 
 

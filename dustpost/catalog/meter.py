@@ -62,7 +62,8 @@ class Meter:
 
     def rate(self) -> float:
         """Galaxies an hour."""
-        (start, before), (end, after) = self._times[0], self._times[-1]
+        (start, before), (_, after) = self._times[0], self._times[-1]
+        end = time.monotonic()  # and not the last landing: a run that stands still is slow
         return 3600 * (after - before) / max(end - start, 1e-9) if after > before else 0.0
 
     def line(self) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
+from matplotlib.ticker import MaxNLocator
 
 from dustpost.plots.style import CHAINS, FAINT, new_figure, styled
 
@@ -61,6 +62,8 @@ def distributions(columns: Mapping[str, tuple[str, np.ndarray]], flagged: Sequen
         high = high if high > low else low + 1.0
         edges = np.linspace(low, high, 31)
         parts = [np.clip(values[known & pick], low, high) for pick in (~flagged, flagged)]
+        panel.locator_params(axis="x", nbins=5)
+        panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         panel.hist(parts, edges, stacked=True, color=[CHAINS[0], FAINT], label=["good", "flagged"])
     panels[0].set_ylabel("galaxies")
     if panels[0].patches:
