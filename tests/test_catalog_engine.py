@@ -1,5 +1,7 @@
 """The engine's decisions, on a client that works at once: who is sent, again, alone, or blamed."""
 
+from types import SimpleNamespace
+
 import pytest
 from distributed import KilledWorker
 
@@ -143,7 +145,7 @@ def test_gpus_are_counted_without_cuda(monkeypatch):
 
 def test_the_meter_counts_and_ends_without_a_terminal(capsys, monkeypatch):
     clock = iter(range(0, 10_000, 36))
-    monkeypatch.setattr(meter.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(meter, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with meter.Meter(10) as shown:
         for number in range(4):
             state = "failed" if number == 3 else "done"
