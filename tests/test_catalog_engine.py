@@ -152,5 +152,6 @@ def test_the_meter_counts_and_ends_without_a_terminal(capsys, monkeypatch):
             shown.tell([Outcome(str(number), state, "why")])
     said = capsys.readouterr().out.splitlines()
     assert "failed: 3: why" in said
-    assert said[-1] == "4 of 10: 1 failed, 66.7 an hour, 5.4 min left"
+    # each call of the clock is 36 s later, and a line a minute asks it as well
+    assert said[-1] == "4 of 10: 1 failed, 44.4 an hour, 8.1 min left"
     assert [meter.duration(s) for s in (5, 300, 7200, 2e5)] == ["5 s", "5.0 min", "2.0 h", "2.3 d"]
