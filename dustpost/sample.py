@@ -4,7 +4,8 @@ target   priors x likelihood of the denoised galaxy, F collapsed
 MAP      Adam on the drift (Siegel & Melchior 2024), the chains' start
 approach from dispersed starts: Langevin dynamics of all latents at once, unadjusted;
          under langevin and split-gibbs down a ladder of noise levels
-warm-up  sweeps of the sampler, HMC within Gibbs if no other is asked for, step sizes adapting
+warm-up  sweeps of the sampler, HMC within Gibbs if no other is asked for, in stages: frames
+         are fitted to where the chains are, then step sizes adapt
 draws    the same, everything fixed
 prior    draws of the dust prior given the host: where the data speak
 """
@@ -13,6 +14,7 @@ import platform
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +50,7 @@ START_SPREAD = 0.1  # sd of delta over the chains' starts
 HIGHEST_HOST = 0.8  # first noise level of a ladder
 HIGHEST_DUST = 8.0  # the same, in units of the target's
 LEVELS = 10
+STAGES = 3  # of warm-up; the frames of the last are those of the draws
 LEAST_DRAWS = 20  # a chain, before a run may end early
 PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
 
@@ -130,10 +133,7 @@ def sample_many(
     if not np.isfinite(states.galaxy.log_evidence).any():
         return [_not_finite(cutout, "where they start") for cutout in cutouts]
     plan = dict(steps=settings.leapfrog, chunk=settings.keep)
-    advance = progress("warm-up", settings.warmup)
-    states, tuning = run.warm_up(
-        warm_key, states, target, sampler, tuning, settings.warmup, **plan, advance=advance
-    )
+    states, tuning = warm_up(warm_key, states, target, targets, tuning, settings, plan, progress)
     watch = partial(watched, progress("draws", settings.draws), settings)
     states, trace = run.run(
         run_key, states, target, sampler, tuning, settings.draws, **plan, watch=watch
@@ -153,6 +153,54 @@ def sample_many(
         else:
             results.append(error)
     return results
+
+
+def warm_up(
+    key: Array,
+    states: Any,
+    target: Target,
+    targets: list[Target],
+    tuning: Any,
+    settings: Settings,
+    plan: dict[str, int],
+    progress: Stage = quiet,
+) -> tuple[Any, Any]:
+    """Fit frames to where the chains are and settle step sizes, `STAGES` times over.
+
+    Parameters as in `run.warm_up`; `key` is one of each galaxy, `targets` are the galaxies'
+    own. A sampler without frames has one stage.
+    """
+    sampler = SAMPLERS[settings.sampler]
+    refit = sampler.retune is not None and settings.directions > 0
+    stages = STAGES if refit else 1
+    advance = progress("warm-up", settings.warmup)
+    sweeps = -(-settings.warmup // stages)
+    for stage_key in jax.vmap(lambda one: jax.random.split(one, stages), out_axes=1)(key):
+        if refit:
+            tuning = retune(stage_key, states, targets, tuning, settings)
+        states, tuning = run.warm_up(
+            stage_key, states, target, sampler, tuning, sweeps, **plan, advance=advance
+        )
+    return states, tuning
+
+
+def retune(key: Array, states: Any, targets: list[Target], tuning: Any, settings: Settings) -> Any:
+    """Fit the frames of each galaxy to its chains; tuning (chain, ...) of all of them."""
+    fit = jax.jit(SAMPLERS[settings.sampler].retune, static_argnames="rank")
+    found = []
+    for number, target in enumerate(targets):
+        part = slice(number * settings.chains, (number + 1) * settings.chains)
+        mine, first = jax.tree.map(lambda x, part=part: x[part], (states, tuning))
+        fitted = fit(
+            key[number],
+            mine,
+            target,
+            jax.tree.map(lambda x: x[0], first),
+            rank=settings.directions,
+        )
+        fitted = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), fitted)
+        found.append(fitted._replace(step=first.step))
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
 
 
 def check_alike(cutouts: list[Cutout]) -> None:
@@ -395,7 +443,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
     )
     same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
     same += ("noise_inflation", "covering_threshold", "chains", "warmup", "draws")
-    same += ("relax", "leapfrog", "keep", "prior_draws", "seed")
+    same += ("relax", "leapfrog", "directions", "keep", "prior_draws", "seed")
     versions = [f"python {platform.python_version()}"]
     return {name: getattr(settings, name) for name in same} | {
         "k": np.asarray(k).tolist(),

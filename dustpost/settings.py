@@ -71,6 +71,9 @@ class Settings:
         Every how many sweeps the maps are kept.
     leapfrog : int
         Steps of a trajectory.
+    directions : int
+        Of each frame that the warm-up fits, see `dustpost.samplers.frame`; 0 moves with a
+        diagonal mass.
     prior_draws : int
         Draws of the dust prior behind INFORM.
     seed : int
@@ -92,12 +95,13 @@ class Settings:
     covering_threshold: float = 0.05
     filter_average: bool = True
     chains: int = 4
-    relax: int = 600
-    warmup: int = 60
+    relax: int = 100
+    warmup: int = 120
     draws: int = 200
     ess: int = 0
     keep: int = 5
     leapfrog: int = 8
+    directions: int = 128
     prior_draws: int = 64
     seed: int = 0
 
@@ -109,7 +113,7 @@ class Settings:
         for name in ("chains", "draws", "keep", "leapfrog", "prior_draws"):
             if getattr(self, name) < 1:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("relax", "warmup", "ess", "sigma_dust"):
+        for name in ("relax", "warmup", "ess", "directions", "sigma_dust"):
             if getattr(self, name) < 0:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 0")
         for name in ("t_host", "noise_inflation", "covering_threshold"):

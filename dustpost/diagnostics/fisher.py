@@ -21,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 from dustpost import coordinates
 from dustpost.posterior import Host, Position, Target
 from dustpost.samplers import curvature
+from dustpost.samplers.curvature import flux_precision
 
 TOLERANCE = 1e-4  # of the residual in the preconditioned norm, relative
 MOST_ITERATIONS = 2000
@@ -82,7 +83,10 @@ def _information(target: Target, at: tuple[Position, Array], move: tuple[Positio
     (of_data,) = pull(target.observation.ivar * pushed)
     of_score = _symmetric(_score(target, position), position, move[0])
     of_score = of_score._replace(slope=-move[0].slope / target.slope_prior.variance)
-    of_prior = jax.tree.map(jnp.negative, of_score), flux_precision(target, log_flux) @ move[1]
+    of_prior = (
+        jax.tree.map(jnp.negative, of_score),
+        flux_precision(target, log_flux) @ move[1],
+    )
     return jax.tree.map(jnp.add, of_data, of_prior)
 
 
@@ -122,15 +126,6 @@ def _precision(target: Target, at: tuple[Position, Array]) -> tuple[Position, Ar
     of_host = curvature.host_precision(target, position, galaxy)
     of_flux = galaxy.precision * galaxy.estimate**2
     return Position(of_host, *of_dust), of_flux + jnp.diag(flux_precision(target, log_flux))
-
-
-def flux_precision(target: Target, log_flux: Array) -> Array:
-    """Curvature of -ln p(ln F), (band, band)."""
-
-    def minus_log_prior(level):
-        return -target.flux_prior.log_density(jnp.exp(level)) - jnp.sum(level)
-
-    return jax.hessian(minus_log_prior)(log_flux)
 
 
 def _quadratic(operator: Callable, vector: Array, scale: Array) -> Array:

@@ -18,8 +18,8 @@ from jax import Array
 from scipy.linalg import block_diag
 
 from dustpost.attenuation import band_attenuation
-from dustpost.diagnostics.fisher import flux_precision
 from dustpost.posterior import Target
+from dustpost.samplers.curvature import flux_precision
 
 PATTERNS = 8  # common ones of a prior's draws
 RIDGE = 1e-12  # of a pixel's information, where one of its two is not seen

@@ -21,7 +21,7 @@ SPLIT_STEP = 0.5  # of a first HMC move of the likelihood half
 
 
 class Sampler(NamedTuple):
-    """Three functions of one chain.
+    """Three functions of one chain, and one of all chains of a galaxy.
 
     Attributes
     ----------
@@ -33,11 +33,15 @@ class Sampler(NamedTuple):
     kernel : callable
         (key, state, target, tuning, steps, measure_curl) -> (state, info), a sweep; the
         info is a NamedTuple with `acceptance`, a dict by the name of the move.
+    retune : callable or None
+        (key, states, target, tuning, rank) -> tuning, from where all chains are; see
+        `gibbs.retune`. None where a sampler has nothing to learn there.
     """
 
     tune: Callable
     init: Callable
     kernel: Callable
+    retune: Callable | None = None
 
 
 class State(NamedTuple):
@@ -117,7 +121,7 @@ def _split_kernel(
 
 
 SAMPLERS = {
-    "gibbs": Sampler(gibbs.tune, gibbs.init, gibbs.kernel),
+    "gibbs": Sampler(gibbs.tune, gibbs.init, gibbs.kernel, gibbs.retune),
     "langevin": Sampler(_langevin_tune, _langevin_init, _langevin_kernel),
     "split-gibbs": Sampler(_split_tune, _split_init, _split_kernel),
 }

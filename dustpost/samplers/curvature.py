@@ -57,3 +57,12 @@ def host_precision(target: Target, position: Position, galaxy: Galaxy) -> Array:
     dimmed = galaxy.estimate[:, None, None] * galaxy.transmission[None] ** k
     derivative = dimmed * (STRETCH * image / total)[None]
     return jnp.sum(derivative**2 * observation.ivar, axis=0) + target.sigma_host**-2
+
+
+def flux_precision(target: Target, log_flux: Array) -> Array:
+    """Curvature of -ln p(ln F), (band, band)."""
+
+    def minus_log_prior(level):
+        return -target.flux_prior.log_density(jnp.exp(level)) - jnp.sum(level)
+
+    return jax.hessian(minus_log_prior)(log_flux)

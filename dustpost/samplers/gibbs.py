@@ -1,19 +1,15 @@
 """HMC within Gibbs, the band fluxes collapsed.
 
-A sweep is a scan of moves, each of which leaves one conditional of the target invariant:
-
-    orbit   x along a screen's line, given z and delta     `dustpost.samplers.orbit`
-    dust    (x, delta) given z                             score-HMC
-    host    z given x and delta                            score-HMC
-    joint   (z, x, delta)                                  score-HMC, full cross term only
-    slope   delta given the galaxy                         elliptical slice
+A sweep is a scan of moves (`dustpost.samplers.moves`), each of which leaves one conditional of
+the target invariant: orbit, dust, host, slope; under the full cross term orbit, joint, slope.
+Warm-up fits each HMC move a frame (`retune`), in which it is nearly isotropic.
 
 F is integrated out of all of them and redrawn at once with each (`dustpost.samplers.flux`),
 so that their order is free. Without the cross term the target is a cut posterior: its two
 conditionals are those of no joint density, z and x must take turns.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,8 +17,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from dustpost.errors import DustpostError
-from dustpost.posterior import Galaxy, Host, Position, Target
-from dustpost.samplers import curvature, flux, hmc, orbit, slope
+from dustpost.posterior import Galaxy, Position, Target
+from dustpost.samplers import curvature, directions, flux, orbit
+from dustpost.samplers.frame import Frame
+from dustpost.samplers.moves import HMC, MOVES
 
 SCANS = {"cut": ("orbit", "dust", "host", "slope"), "full": ("orbit", "joint", "slope")}
 
@@ -38,11 +36,14 @@ class Tuning(NamedTuple):
         Diagonal mass of each, of the structure of what it moves.
     direction : Array, (y, x)
         Of the orbit move.
+    frames : dict of str to Frame
+        In the place of the mass, for those moves that have one; see `retune`.
     """
 
     step: dict[str, Array]
     precision: dict[str, Any]
     direction: Array
+    frames: dict[str, Frame] = {}
 
 
 class State(NamedTuple):
@@ -71,14 +72,6 @@ class Info(NamedTuple):
     slope_tries: Array
 
 
-class Move(NamedTuple):
-    """Where a move of the collapsed target ends."""
-
-    position: Position
-    galaxy: Galaxy
-    info: Any
-
-
 def tune(target: Target, position: Position, step_size: float, scan: tuple = ()) -> Tuning:
     """First step sizes, and the masses that stay: the curvature at one position."""
     galaxy = target.galaxy(position)
@@ -94,6 +87,48 @@ def tune(target: Target, position: Position, step_size: float, scan: tuple = ())
     moves = [name for name in scan_of(target, scan) if name in precision]
     step = jnp.asarray(step_size, position.slope.dtype)
     return Tuning({m: step for m in moves}, {m: precision[m] for m in moves}, direction)
+
+
+def retune(key: Array, states: State, target: Target, tuning: Tuning, rank: int) -> Tuning:
+    """Fit the frames of the HMC moves, and the orbit's line, to where some chains are.
+
+    Parameters
+    ----------
+    key : Array
+        Random key.
+    states : State
+        Of all chains of one galaxy, (chain, ...).
+    target : Target
+        Of that galaxy.
+    tuning : Tuning
+        Of one chain; its step sizes are kept.
+    rank : int
+        Directions of a frame.
+    """
+    like = states.position.dust[0]
+    one = jnp.ones_like(states.position.slope[0])
+    spread = jnp.sqrt(target.slope_prior.variance) * one
+    sigmas = target.sigma_host, target.sigma_dust
+    scale = Position(*(jnp.full_like(like, sigma) for sigma in sigmas), spread)
+    known = Position(jnp.zeros_like(like), jnp.zeros_like(like), one)
+    of_flux = partial(curvature.flux_precision, target)
+    frames = {}
+    for name, move in HMC.items():
+        if name in tuning.step:
+            at = lambda state, move=move: move.at(target, state.position, state.galaxy.host)  # noqa: E731
+            given = at, target.observation.ivar, move.part(scale), move.part(known), of_flux
+            frames[name] = directions.fit(key, states, *given, rank)
+    host, depth, slope_now = (
+        jnp.mean(x, axis=0)
+        for x in (states.galaxy.host, jnp.log(states.galaxy.transmission), states.position.slope)
+    )
+    _, galaxy = target.explicit(host, jnp.exp(depth), slope_now)
+    line = orbit.direction(target, galaxy.transmission)
+    of_dust, _ = curvature.dust_precision(target, galaxy, slope_now)
+    precision = dict(tuning.precision)
+    if "orbit" in precision:
+        precision["orbit"] = jnp.sum(of_dust * line**2)
+    return tuning._replace(precision=precision, direction=line, frames=frames)
 
 
 def init(key: Array, position: Position, target: Target) -> State:
@@ -167,62 +202,6 @@ def scan_of(target: Target, scan: tuple = ()) -> tuple[str, ...]:
             "Metropolis ratio for; use cross_term = 'full', or 'dust' and 'host' in turn"
         )
     return names
-
-
-def _move_orbit(key, state, target, tuning, steps, measure_curl):
-    host, place = Host(state.position.host, state.galaxy.host), state.position
-    block = target.dust_block(host)
-    origin = place.dust, place.slope
-    along = tuning.direction, jnp.zeros_like(place.slope)
-    on_line = orbit.line(block, origin, along)
-    begin = hmc.init(jnp.zeros_like(place.slope), on_line)
-    mass = tuning.precision["orbit"]
-    end, info = hmc.kernel(key, begin, on_line, tuning.step["orbit"], mass, orbit.STEPS)
-    dust = place.dust + end.moving * tuning.direction
-    info = info._replace(curl_defect=jnp.zeros_like(info.curl_defect))  # a line has none
-    return Move(place._replace(dust=dust), end.evaluation.galaxy, info)
-
-
-def _move_dust(key, state, target, tuning, steps, measure_curl):
-    block = target.dust_block(Host(state.position.host, state.galaxy.host))
-    begin = hmc.init((state.position.dust, state.position.slope), block)
-    tuned = tuning.step["dust"], tuning.precision["dust"]
-    end, info = hmc.kernel(key, begin, block, *tuned, steps, measure_curl)
-    dust, slope_now = end.moving
-    position = state.position._replace(dust=dust, slope=slope_now)
-    return Move(position, end.evaluation.galaxy, info)
-
-
-def _move_host(key, state, target, tuning, steps, measure_curl):
-    block = target.host_block(state.position.dust, state.position.slope)
-    begin = hmc.init(state.position.host, block)
-    tuned = tuning.step["host"], tuning.precision["host"]
-    end, info = hmc.kernel(key, begin, block, *tuned, steps, measure_curl)
-    position = state.position._replace(host=end.moving)
-    return Move(position, end.evaluation.galaxy, info)
-
-
-def _move_joint(key, state, target, tuning, steps, measure_curl):
-    block = target.joint_block()
-    begin = hmc.init(state.position, block)
-    tuned = tuning.step["joint"], tuning.precision["joint"]
-    end, info = hmc.kernel(key, begin, block, *tuned, steps, measure_curl)
-    return Move(end.moving, end.evaluation.galaxy, info)
-
-
-def _move_slope(key, state, target, tuning, steps, measure_curl):
-    begin = slope.init(state.position.slope, state.galaxy)
-    end, info = slope.kernel(key, begin, target)
-    return Move(state.position._replace(slope=end.slope), end.galaxy, info)
-
-
-MOVES: dict[str, Callable[..., Move]] = {
-    "orbit": _move_orbit,
-    "dust": _move_dust,
-    "host": _move_host,
-    "joint": _move_joint,
-    "slope": _move_slope,
-}
 
 
 def _with_flux(key, state, target, move, *rest) -> tuple[State, Any, Array]:

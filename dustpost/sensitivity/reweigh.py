@@ -22,9 +22,9 @@ from scipy.linalg import block_diag
 
 from dustpost.diagnostics import fisher_pixels, ranks
 from dustpost.diagnostics.degeneracy import log_of
-from dustpost.diagnostics.fisher import flux_precision
 from dustpost.io.netcdf import import_arviz
 from dustpost.posterior import Target
+from dustpost.samplers.curvature import flux_precision
 
 K_GOOD = 0.7
 
