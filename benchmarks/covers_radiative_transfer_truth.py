@@ -54,10 +54,11 @@ GOALS = {  # of covering fractions below 0.9
 
 def plan_of(options: argparse.Namespace, method: str, noise: float) -> trial.Plan:
     """How a method sees and fits the views."""
-    settings = read_settings(options.config, dict(seed=options.seed))
+    told = dict(seed=options.seed, model_error=options.model_error)
+    settings = read_settings(options.config, told)
     settings = replace(settings, cross_term="full" if method == "full" else "cut")
     name = options.data.resolve().name
-    return trial.Plan(options.out / "fits", settings, noise, options.model_error, name)
+    return trial.Plan(options.out / "fits", settings, noise, name)
 
 
 def work(views: list[View], options: argparse.Namespace) -> None:
@@ -169,7 +170,6 @@ def main() -> None:
         machine=f"{platform.machine()}, {os.cpu_count()} cores, {jax.default_backend()}",
         views=len(views),
         settings=asdict(plan_of(options, "cut", options.noise[0]).settings),
-        model_error=options.model_error,
         spent=spent,
         aims=lines,
     )

@@ -162,7 +162,8 @@ def effect(fraction: float, galaxies: int, seed: int, posterior: bool, folder: P
     dusty = [v for v in views if fit.known(v.read(False)).mean_attenuation > DUSTY][:galaxies]
     rows = []
     for share in SHARES:
-        plan = Plan(folder, Settings(), 100.0, round(share * fraction, 4), f"suite {seed + 1}")
+        settings = Settings(model_error=round(share * fraction, 4))
+        plan = Plan(folder, settings, 100.0, f"suite {seed + 1}")
         fits, _ = campaign.run(dusty, ("fiducial",), plan, posterior)
         for number, method in ((1, "map"), (2, "posterior")):
             three = [fits[view.name, "fiducial"] for view in dusty]
@@ -172,7 +173,7 @@ def effect(fraction: float, galaxies: int, seed: int, posterior: bool, folder: P
                 if one[number] is not None
             ]
             if scores:
-                labels = dict(model_error=plan.model_error, method=method)
+                labels = dict(model_error=settings.model_error, method=method)
                 chi2 = float(np.median([float(one[number].chi2) for one in three]))
                 rows += [row | dict(chi2=chi2) for row in score.rows(scores, **labels)]
     return [row for row in rows if row["bin"] == "all"]

@@ -85,6 +85,7 @@ SETTINGS = {
     "slope_prior_sd": "sd of the normal prior of delta",
     "covering_threshold": "A in mag above which a pixel counts as covered",
     "noise_inflation": "factor on the noise sd",
+    "model_error": "sd of what the model misses, over the local flux; part of the noise",
     "redshift": "redshift of the galaxy; 0 also where none was given",
     "ebv": "E(B-V) of the Milky Way in mag, taken out before the fit",
     "chains": "number of chains",

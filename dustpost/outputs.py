@@ -29,6 +29,7 @@ HEADER = {
     "SIGDUST": "sigma_dust",
     "THOST": "t_host",
     "NOISEINF": "noise_inflation",
+    "MODELERR": "model_error",
     "COVTHRES": "covering_threshold",
     "REDSHIFT": "redshift",
     "EBV": "ebv",

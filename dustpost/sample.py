@@ -30,6 +30,7 @@ from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
 from dustpost.io.read import to_observation
 from dustpost.likelihood import inflate_noise
+from dustpost.model_error import add_model_error
 from dustpost.networks.diffusion import perturb, sigma_of
 from dustpost.posterior import Position, Target
 from dustpost.priors.dust import load_dust_prior
@@ -256,6 +257,9 @@ def mixing(scalars: run.Scalars, chains: int) -> tuple[float, float]:
 def build_target(cutout: Cutout, settings: Settings) -> Target:
     """Priors and likelihood of one cutout."""
     observation = to_observation(cutout, settings.filter_average)
+    observation = inflate_noise(observation, settings.noise_inflation)
+    if settings.model_error:
+        observation = add_model_error(observation, settings.model_error)
     if settings.flux_prior == "flat":
         flux_prior = FlatFlux()
     else:
@@ -266,7 +270,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
     check_shapes(cutout, host_prior, dust_prior)
     sigma_dust = settings.sigma_dust or SIGMA_DUST[dust_prior.coordinate]
     return Target(
-        observation=inflate_noise(observation, settings.noise_inflation),
+        observation=observation,
         host_prior=host_prior,
         dust_prior=dust_prior,
         flux_prior=flux_prior,
@@ -442,7 +446,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         observation.wavelength, observation.weight, slope, target.curve, target.norm
     )
     same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
-    same += ("noise_inflation", "covering_threshold", "chains", "warmup", "draws")
+    same += ("noise_inflation", "model_error", "covering_threshold", "chains", "warmup", "draws")
     same += ("relax", "leapfrog", "directions", "keep", "prior_draws", "seed")
     versions = [f"python {platform.python_version()}"]
     return {name: getattr(settings, name) for name in same} | {

@@ -53,6 +53,9 @@ class Settings:
         `SIGMA_DUST` of that coordinate.
     noise_inflation : float
         Factor on the noise sd, for correlated noise.
+    model_error : float
+        Sd of what the model misses, over the local flux; added to the noise, see
+        `dustpost.model_error`. Measured on the simulator: 0.028.
     covering_threshold : float
         A in mag above which a pixel counts as covered.
     filter_average : bool
@@ -92,6 +95,7 @@ class Settings:
     t_host: float = 0.02
     sigma_dust: float = 0.0
     noise_inflation: float = 1.0
+    model_error: float = 0.0
     covering_threshold: float = 0.05
     filter_average: bool = True
     chains: int = 4
@@ -113,7 +117,7 @@ class Settings:
         for name in ("chains", "draws", "keep", "leapfrog", "prior_draws"):
             if getattr(self, name) < 1:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 1")
-        for name in ("relax", "warmup", "ess", "directions", "sigma_dust"):
+        for name in ("relax", "warmup", "ess", "directions", "sigma_dust", "model_error"):
             if getattr(self, name) < 0:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 0")
         for name in ("t_host", "noise_inflation", "covering_threshold"):

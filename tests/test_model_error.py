@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost.io.read import to_observation
-from dustpost.likelihood import fit_flux
+from dustpost.likelihood import fit_flux, inflate_noise
 from dustpost.model_error import add_model_error, inflated
-from dustpost.reproduce.trial import widened
+from dustpost.sample import build_target
+from dustpost.settings import Settings
 from tests.synthetic import make_cutout
 
 FLAT = np.full((2, 9, 9), 5.0)
@@ -48,9 +49,10 @@ def test_a_model_that_misses_a_tenth_is_forgiven():
     assert chi2[1] < 1.05 < chi2[0]
 
 
-def test_a_cutout_is_widened_as_its_observation():
-    cutout = make_cutout(32)
-    wider = widened(cutout, 0.05)
-    wanted = add_model_error(to_observation(cutout), 0.05).ivar
-    np.testing.assert_allclose(wider.ivar, wanted, rtol=1e-5)
-    assert widened(cutout, 0.0) is cutout
+def test_the_setting_reaches_the_target():
+    cutout = make_cutout(64, wcs=False)
+    settings = Settings(model_error=0.05, noise_inflation=1.2, host_prior="sim")
+    wanted = add_model_error(inflate_noise(to_observation(cutout), 1.2), 0.05).ivar
+    found = build_target(cutout, settings).observation.ivar
+    np.testing.assert_array_equal(found, wanted)
+    assert (found < build_target(cutout, replace(settings, model_error=0.0)).observation.ivar).any()

@@ -24,6 +24,7 @@ def test_options_override_the_file(tmp_path):
         ("chains = ", "not a readable TOML"),
         ("sigma_dust = -0.1", "at least 0"),
         ("noise_inflation = nan", "positive"),
+        ("model_error = -0.1", "at least 0"),
         ("t_host = 9.0", "all noise"),
         ("curve = 'ccm'", "none of calzetti-noll, paper"),
         ("cross_term = 'whole'", "none of cut, full"),

@@ -8,7 +8,7 @@ import json
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,6 @@ from dustpost import coordinates
 from dustpost.diagnostics.summary import summarise
 from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
-from dustpost.model_error import inflated
 from dustpost.reproduce import fit
 from dustpost.reproduce.exposure import observe
 from dustpost.reproduce.fit import Fit, Known
@@ -55,8 +54,6 @@ class Plan:
     settings : Settings
     signal_to_noise : float
         Of the brightest pixel in r.
-    model_error : float
-        See `dustpost.model_error`.
     source : str
         What the views are of, for the names of results: a folder, or a seed.
     """
@@ -64,7 +61,6 @@ class Plan:
     folder: Path
     settings: Settings = field(default_factory=Settings)
     signal_to_noise: float = 100.0
-    model_error: float = 0.0
     source: str = ""
 
 
@@ -109,7 +105,7 @@ def kept(view: View, variant: str, plan: Plan, method: str) -> Fit | None:
 def fit_map(cutout: Cutout, plan: Plan) -> Fit:
     """The maximum a posteriori as a fit of one draw."""
     begin = time.perf_counter()
-    target = build_target(widened(cutout, plan.model_error), plan.settings)
+    target = build_target(cutout, plan.settings)
     best = find_map(target)
     galaxy, seconds = jax.device_get(best.galaxy), time.perf_counter() - begin
     host, transmission = np.asarray(galaxy.host, float), np.asarray(galaxy.transmission, float)
@@ -140,7 +136,7 @@ def fit_posteriors(cutouts: Sequence[Cutout], plan: Plan) -> list[Fit | Dustpost
     # a galaxy's draws depend on its name, not on those beside it
     numbers = jnp.array([zlib.crc32(cutout.stem.encode()) for cutout in cutouts], jnp.uint32)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(plan.settings.seed), numbers)
-    trees = sample_many(keys, [widened(c, plan.model_error) for c in cutouts], plan.settings)
+    trees = sample_many(keys, list(cutouts), plan.settings)
     seconds = (time.perf_counter() - begin) / len(cutouts)
     return [
         tree if isinstance(tree, DustpostError) else condense(tree, cutout, seconds)
@@ -192,14 +188,6 @@ ALONE = {
 }
 
 
-def widened(cutout: Cutout, fraction: float) -> Cutout:
-    """The cutout with the model's error in its `ivar`."""
-    if fraction == 0:
-        return cutout
-    wider = inflated(cutout.data, cutout.ivar, cutout.psf, fraction)
-    return replace(cutout, ivar=np.asarray(wider, np.float32))
-
-
 def _chi2(cutout: Cutout, model: np.ndarray) -> np.ndarray:
     seen = cutout.ivar > 0
     return np.asarray(((cutout.data - model)[seen] ** 2 * cutout.ivar[seen]).mean())
@@ -214,7 +202,7 @@ def _mark(plan: Plan, method: str) -> str:
     if method in ("truth", "pixels"):
         task = [*seen, plan.settings.seed]
     else:
-        task = [*seen, plan.model_error, settings, _weights(plan.settings)]
+        task = [*seen, settings, _weights(plan.settings)]
     return sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:10]
 
 
