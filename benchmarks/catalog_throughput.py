@@ -123,7 +123,9 @@ def batches() -> dict:
     found = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        short = dict(chains=2, relax=0, warmup=5, draws=5, keep=5, prior_draws=2, leapfrog=2)
+        short = dict(
+            chains=2, relax=0, warmup=5, draws=5, keep=5, prior_draws=2, leapfrog=2, directions=4
+        )
         settings = Settings(**short, **write_networks(folder))
         objects = cutouts(folder, 2 * max(WIDTHS))
         for width in WIDTHS:

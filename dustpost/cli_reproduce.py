@@ -8,7 +8,7 @@ import typer
 
 from dustpost.errors import DustpostError
 
-SMALL = dict(chains=2, relax=50, warmup=10, draws=20, keep=2, prior_draws=4)
+SMALL = dict(chains=2, relax=50, warmup=10, draws=20, keep=2, prior_draws=4, directions=16)
 SMALL_GALAXIES = {"fig2": 8, "fig3": 3}
 
 

@@ -24,7 +24,9 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory):
     networks = write_networks(tmp_path_factory.mktemp("networks"))
-    short = dict(chains=2, relax=0, warmup=5, draws=5, keep=5, prior_draws=2, leapfrog=2)
+    short = dict(
+        chains=2, relax=0, warmup=5, draws=5, keep=5, prior_draws=2, leapfrog=2, directions=4
+    )
     return plan_of(Settings(**short, **networks), bin=1, ebv="", width=2)
 
 
@@ -47,11 +49,10 @@ def test_no_bit_depends_on_neighbours_or_order(plan, objects, tmp_path):
         store.create()
         found = batch.work(str(store.root), plan, [objects[name] for name in order])
         states = {one.object_id: one.state for one in found}
-        assert states == {name: "failed" if name == "bad" else "done" for name in order}
+        expected = {name: "failed" if name == "bad" else "done" for name in order}
+        assert states == expected, found
     first = stores[0]
-    assert first.failures()["bad"].endswith("expected a FITS cutout, whole and undamaged") or (
-        "bad.fits" in first.failures()["bad"]
-    )
+    assert "bad.fits" in first.failures()["bad"]
     for other in stores[1:]:
         for name in other.done():
             with (

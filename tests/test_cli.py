@@ -14,7 +14,14 @@ from astropy.wcs import WCS
 from dustpost.priors.host import find_hsc64
 
 DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
-SHORT = "chains = 2\nrelax = 25\nwarmup = 5\ndraws = 10\nprior_draws = 4\nleapfrog = 3\n"
+SHORT = """chains = 2
+relax = 25
+warmup = 5
+draws = 10
+prior_draws = 4
+leapfrog = 3
+directions = 8
+"""
 needs_hsc64 = pytest.mark.skipif(
     find_hsc64() is None, reason="galaxygrad 0.2.1 is not installed (pip install dustpost[hsc])"
 )
