@@ -77,7 +77,9 @@ def tiles(tree: xr.DataTree, rows: Sequence[Row], fit: Fit) -> Iterable[tuple[st
     yield (
         "Uniform screen, posterior / prior sd",
         f"{float(screen['contraction']):.2f}",
-        f"divergence {float(screen['kl']):.1f} \u00b1 {float(screen['kl_error']):.1f} nat",
+        f"divergence {float(screen['kl']):.1f} \u00b1 {float(screen['kl_error']):.1f} nat"
+        if np.isfinite(screen["kl"])
+        else "beyond the prior's draws: no divergence",
     )
     inform = light_weighted_inform(tree)
     yield "Posterior / prior sd of A", f"{inform:.2f}", "light-weighted; 1 where data say nothing"

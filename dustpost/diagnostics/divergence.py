@@ -6,7 +6,8 @@ rho_k the distance of draw i to the k-th nearest other of the n draws of the pos
 that to the l-th nearest of the m of the prior (Wang, Kulkarni & Verdu 2009, Eq. 25, with
 k = sqrt(n), l = sqrt(m)). Autocorrelated draws crowd: they are thinned to their effective
 number first. Of weighted draws the mean is weighted, and in place of k / (n - 1) stands the
-share of the others' weight that the k nearest have.
+share of the others' weight that the k nearest have. Where the posterior lies beyond all draws
+of the prior, these cannot tell how improbable it was: nothing is said.
 """
 
 import numpy as np
@@ -15,6 +16,8 @@ from scipy.special import digamma
 from dustpost.diagnostics import ranks
 
 LEAST = 8  # draws of either kind, below which nothing is said
+MOST = 2000  # draws of the posterior that are compared
+BEYOND = 0.25  # share of the posterior outside the prior's draws, above which nothing is said
 BLOCKS = 8  # of the jackknife
 
 
@@ -35,7 +38,8 @@ def kl(
     -------
     value, error : float
         Nats; the error is a jackknife's over blocks of both samples. nan where there are
-        fewer than `LEAST` effective draws, or they do not move.
+        fewer than `LEAST` effective draws, they do not move, or more than `BEYOND` of the
+        posterior lies outside the prior's draws.
     """
     posterior, prior = np.asarray(posterior, float), np.asarray(prior, float).ravel()
     every = stride(posterior)
@@ -44,7 +48,8 @@ def kl(
     usable = np.isfinite(draws).all() and np.isfinite(prior).all() and share.sum() > 0
     if not usable or share.sum() ** 2 < LEAST * np.sum(share**2) or prior.size < LEAST:
         return np.nan, np.nan
-    if 0 in (np.ptp(draws), np.ptp(prior)):
+    outside = (draws < prior.min()) | (draws > prior.max())
+    if 0 in (np.ptp(draws), np.ptp(prior)) or share[outside].sum() > BEYOND * share.sum():
         return np.nan, np.nan
     whole = _nearest(draws, prior, share)
     left_out = [[], []]
@@ -60,7 +65,8 @@ def kl(
 def stride(draws: np.ndarray) -> int:
     """Every how many draws of a chain, (chain, draw), there is one that is effective."""
     ess = ranks.bulk_ess(draws[..., None])[0] if draws.shape[1] >= 4 else draws.size
-    return int(np.clip(np.ceil(draws.size / ess), 1, draws.shape[1])) if ess > 0 else 1
+    ess = min(ess, MOST) if ess > 0 else MOST
+    return int(np.clip(np.ceil(draws.size / ess), 1, draws.shape[1]))
 
 
 def _nearest(draws: np.ndarray, prior: np.ndarray, share: np.ndarray) -> float:
