@@ -52,6 +52,7 @@ MEASURED = 40  # ESS below which it is that of a diffusion
 COUNTED = 0.3  # largest bias, in posterior sd
 HIGHEST = (2.0, 0.3)  # noise levels where annealing starts
 FALL, LEAST = 0.98, 10
+DIRECTIONS = 128  # of a frame
 LONG = 24  # leapfrog steps of the long run
 CUT, JOINT = ("orbit", "dust", "host", "slope"), ("orbit", "joint", "slope")
 
@@ -433,12 +434,24 @@ def along_orbit(target, truth: Position, direction) -> jax.Array:
     return jnp.maximum((slopes[1] - slopes[0]) / 0.02, 1.0)
 
 
+def framed(places: Position, given: Setting) -> Setting:
+    """The same with a frame for every HMC move, fitted to where the chains start."""
+    keys = jax.random.split(jax.random.key(SEED + 1), CHAINS)
+    states = jax.vmap(gibbs.init, in_axes=(0, 0, None))(keys, places, given.target)
+    retune = jax.jit(gibbs.retune, static_argnames="rank")
+    fitted = retune(keys[0], states, given.target, given.tuning, rank=DIRECTIONS)
+    return given._replace(tuning=given.tuning._replace(frames=fitted.frames))
+
+
 def menu(key, places, given: Setting, size: Callable) -> dict:
     """Every kernel by its name."""
     masses = annealed.likelihood_mass, annealed.noise_mass
 
-    def scan(moves, steps, draws):
-        return lambda: by_gibbs(key, places, given, moves, steps, size(draws))
+    def scan(moves, steps, draws, tuned=lambda: given):
+        return lambda: by_gibbs(key, places, tuned(), moves, steps, size(draws))
+
+    def in_frames():
+        return framed(places, given)
 
     def stay(mass):
         return lambda: by_langevin(key, places, given, mass, 0.1, size(5000))
@@ -446,6 +459,9 @@ def menu(key, places, given: Setting, size: Callable) -> dict:
     return {
         "score-HMC, joint scan with orbit, 24 steps": None,
         "score-HMC, joint scan with orbit": scan(JOINT, 8, 1000),
+        "score-HMC in frames, joint scan with orbit": scan(JOINT, 8, 1000, in_frames),
+        "score-HMC in frames, joint scan": scan(JOINT[1:], 8, 600, in_frames),
+        "score-HMC in frames, cut scan with orbit": scan(CUT, 8, 600, in_frames),
         "Remy et al., last level": lambda: by_remy(key, places, given, size(1500)),
         "Langevin, last level, our masses": stay(masses[0]),
         "score-HMC, cut scan with orbit": scan(CUT, 8, 600),
