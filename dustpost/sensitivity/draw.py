@@ -1,5 +1,7 @@
 """A posterior drawn anew under priors of F and delta other than the settings'."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import xarray as xr
@@ -9,7 +11,15 @@ from dustpost.io.cutout import Cutout
 from dustpost.posterior import Target
 from dustpost.progress import Stage, quiet
 from dustpost.results import to_tree
-from dustpost.sample import approach, find_map, gather, prior_of_dust, unfinished
+from dustpost.sample import (
+    approach,
+    find_map,
+    gather,
+    prior_of_dust,
+    unfinished,
+    warm_up,
+    watched,
+)
 from dustpost.samplers import run
 from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
@@ -51,16 +61,10 @@ def draw(
     tuning = jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x)[None], chains, axis=0), tuning)
     states = run.start(begin_key, starts, target, sampler)
     plan = dict(steps=settings.leapfrog, chunk=settings.keep)
-    advance = progress("warm-up", settings.warmup)
-    states, tuning = run.warm_up(
-        warm_key, states, target, sampler, tuning, settings.warmup, **plan, advance=advance
+    states, tuning = warm_up(
+        warm_key[None], states, target, [target], tuning, settings, plan, progress
     )
-    advance = progress("draws", settings.draws)
-
-    def watch(done, scalars):
-        advance(done)
-        return False
-
+    watch = partial(watched, progress("draws", settings.draws), settings)
     states, trace = run.run(
         run_key, states, target, sampler, tuning, settings.draws, **plan, watch=watch
     )
