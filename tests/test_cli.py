@@ -4,6 +4,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -11,7 +12,11 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from dustpost.io.read import read
 from dustpost.priors.host import find_hsc64
+from dustpost.sample import build_target
+from dustpost.sensitivity.draw import draw
+from dustpost.settings import read_settings
 
 DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
 SHORT = """chains = 2
@@ -182,3 +187,34 @@ def test_one_bad_galaxy_does_not_stop_the_others(dustpost, tmp_path, monkeypatch
     code, _, err = dustpost("sample", bad, DEMO, "--out", tmp_path / "out")
     assert (code, done) == (2, ["demo"])
     assert "bad.fits" in err and "1 of 2 galaxies failed" in err
+
+
+@needs_hsc64
+def test_sensitivity_takes_the_draws_of_sample(dustpost, results):
+    arguments = "--out", results, "--config", results / "short.toml"
+    if not (results / "demo" / "posterior.nc").exists():
+        assert dustpost("demo", *arguments)[0] == 0
+    before = (results / "demo" / "posterior.nc").stat().st_mtime_ns
+    code, out, _ = dustpost("sensitivity", DEMO, *arguments)
+    assert code == 0
+    assert (results / "demo" / "posterior.nc").stat().st_mtime_ns == before
+    assert "flux_flat" in out and "slope_wide" in out
+    table = Table.read(results / "demo" / "sensitivity.ecsv")
+    assert set(table["choice"]) == {
+        "fitted", "flux_flat", "flux_tight", "slope_tight", "slope_wide"
+    }  # fmt: skip
+    assert (results / "demo" / "sensitivity.png").exists()
+
+
+@needs_hsc64
+def test_a_choice_is_drawn_as_the_fit_is(results):
+    """`sensitivity.draw` of the fit's own target is `sample` itself, draw by draw."""
+    tree = xr.open_datatree(results / "demo" / "posterior.nc")
+    settings, cutout = read_settings(results / "short.toml", {}), read([DEMO])
+    target = build_target(cutout, settings)
+    again = draw(jax.random.key(settings.seed), cutout, target, settings, "colours")
+    for name in ("delta", "mean_attenuation", "F"):
+        np.testing.assert_allclose(
+            again["posterior"][name], tree["posterior"][name], rtol=1e-4, atol=1e-6
+        )
+    tree.close()
