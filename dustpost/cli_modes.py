@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dustpost.cli_sensitivity import Bin, Center, Config, Ebv, Pixel, Redshift, Seed
+
 
 def modes(
     inputs: Annotated[
@@ -17,23 +19,13 @@ def modes(
     ] = 256,
     runs: Annotated[int, typer.Option(min=1, help="Runs, to see whether they agree.")] = 2,
     flux_prior: Annotated[str | None, typer.Option(help="colours, flat.")] = None,
-    redshift: Annotated[
-        float | None, typer.Option(help="Overrides REDSHIFT in the header.")
-    ] = None,
-    ebv: Annotated[
-        str | None, typer.Option(help="Milky Way E(B-V) in mag to take out, or 'sfd'.")
-    ] = None,
-    center: Annotated[
-        str | None, typer.Option(metavar="RA,DEC", help="Centre of the 64x64 box, degrees.")
-    ] = None,
-    pixel: Annotated[
-        str | None, typer.Option(metavar="X,Y", help="Centre of the box in pixels from 0.")
-    ] = None,
-    bin: Annotated[int, typer.Option(min=1, help="Pixels summed into one on each axis.")] = 1,
-    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML with any of the settings of `sample`.")
-    ] = None,
+    redshift: Redshift = None,
+    ebv: Ebv = None,
+    center: Center = None,
+    pixel: Pixel = None,
+    bin: Bin = 1,
+    seed: Seed = None,
+    config: Config = None,
 ) -> None:
     """Count the solutions and weigh them, from the prior and not from starts: modes.ecsv."""
     from dustpost import cli

@@ -5,6 +5,18 @@ from typing import Annotated
 
 import typer
 
+Redshift = Annotated[float | None, typer.Option(help="Overrides REDSHIFT in the header.")]
+Ebv = Annotated[str | None, typer.Option(help="Milky Way E(B-V) in mag to take out, or 'sfd'.")]
+Center = Annotated[
+    str | None, typer.Option(metavar="RA,DEC", help="Centre of the 64x64 box, degrees.")
+]
+Pixel = Annotated[
+    str | None, typer.Option(metavar="X,Y", help="Centre of the box in pixels from 0.")
+]
+Bin = Annotated[int, typer.Option(min=1, help="Pixels summed into one on each axis.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
+Config = Annotated[Path | None, typer.Option(help="TOML with any of the settings of `sample`.")]
+
 
 def sensitivity(
     inputs: Annotated[
@@ -25,23 +37,13 @@ def sensitivity(
         ),
     ] = "none",
     flux_prior: Annotated[str | None, typer.Option(help="Of the fit: colours, flat.")] = None,
-    redshift: Annotated[
-        float | None, typer.Option(help="Overrides REDSHIFT in the header.")
-    ] = None,
-    ebv: Annotated[
-        str | None, typer.Option(help="Milky Way E(B-V) in mag to take out, or 'sfd'.")
-    ] = None,
-    center: Annotated[
-        str | None, typer.Option(metavar="RA,DEC", help="Centre of the 64x64 box, degrees.")
-    ] = None,
-    pixel: Annotated[
-        str | None, typer.Option(metavar="X,Y", help="Centre of the box in pixels from 0.")
-    ] = None,
-    bin: Annotated[int, typer.Option(min=1, help="Pixels summed into one on each axis.")] = 1,
-    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML with any of the settings of `sample`.")
-    ] = None,
+    redshift: Redshift = None,
+    ebv: Ebv = None,
+    center: Center = None,
+    pixel: Pixel = None,
+    bin: Bin = 1,
+    seed: Seed = None,
+    config: Config = None,
 ) -> None:
     """Vary the priors of F and delta: sensitivity.ecsv, sensitivity.png."""
     from dustpost import cli
