@@ -40,6 +40,7 @@ from tests.catalog_world import launch, wait_for, worker_processes
 from tests.tiny_networks import write_networks
 
 SEED, PER_GALAXY, PATIENCE = 7, 5, 1200
+LEFT = 2  # galaxies that have to be left for a blow to count
 TINY = "chains = 2\nrelax = 0\nwarmup = 5\ndraws = 5\nkeep = 5\nprior_draws = 2\nleapfrog = 2\n"
 
 
@@ -94,26 +95,38 @@ class Trial:
         (self.folder / "tiny.toml").write_text(TINY + "\n".join(lines) + "\n")
         parquet.write_table(pa.table(rows), self.folder / "input.parquet")
 
-    def until(self, store: Store, number: int) -> None:
-        """Wait until so many more are done, or all."""
-        goal = min(len(store.done()) + number, self.options.galaxies - 4)
-        assert wait_for(lambda: len(store.done()) >= goal, PATIENCE), "no progress"
+    def until(self, run: subprocess.Popen, store: Store, number: int) -> int:
+        """Wait until so many more are done; a blow that falls on a finished run is none.
+
+        Raises
+        ------
+        RuntimeError
+            The run ended, or is too near its end to be disturbed.
+        """
+        goal = len(store.done()) + number
+        reached = wait_for(lambda: len(store.done()) >= goal or run.poll() is not None, PATIENCE)
+        done = len(store.done())
+        if not reached or run.poll() is not None or done > self.options.galaxies - 4 - LEFT:
+            run.kill()
+            raise RuntimeError(f"{done} done, exit code {run.poll()}: nothing left to disturb")
+        return done
 
     def kill_workers(self, store: Store) -> None:
         """A worker after another, while the run goes on; a second run is refused."""
         run = self.start(store.root, "--workers", "2")
-        self.until(store, 1)
+        self.until(run, store, 1)
         second = self.start(store.root, "--workers", "1")
         self.report["second run's exit code"] = second.wait(PATIENCE)
-        killed = 0
-        while killed < self.options.kills and run.poll() is None:
-            self.until(store, self.random.randint(1, self.options.pace))
+        killed = []
+        while len(killed) < self.options.kills:
+            done = self.until(run, store, self.random.randint(1, self.options.pace))
             time.sleep(self.random.random())
             found = worker_processes(run)
             if found:
                 self.random.choice(found).kill()
-                killed += 1
-        self.report["workers killed"] = killed
+                killed.append(done)
+        self.report["workers killed when so many were done"] = killed
+        self.report["Ctrl-C when so many were done"] = self.until(run, store, 1)
         clock = time.monotonic()
         run.send_signal(signal.SIGINT)
         self.report["Ctrl-C exit code"] = run.wait(PATIENCE)
@@ -122,7 +135,8 @@ class Trial:
     def kill_client(self, store: Store) -> None:
         """The process of `catalog run` itself."""
         run = self.start(store.root, "--workers", "2")
-        self.until(store, self.options.pace)
+        done = self.until(run, store, self.options.pace)
+        self.report["client killed when so many were done"] = done
         workers = worker_processes(run)
         run.kill()
         run.wait()
@@ -134,10 +148,9 @@ class Trial:
         address = f"tcp://127.0.0.1:{self.options.port}"
         cluster = self.cluster(address)
         run = self.start(store.root, "--scheduler", address)
-        self.until(store, self.options.pace)
-        for process in reversed(cluster):  # the scheduler last, so that workers are cut off
-            if process is cluster[0]:
-                process.kill()
+        done = self.until(run, store, self.options.pace)
+        self.report["scheduler killed when so many were done"] = done
+        cluster[0].kill()
         for process in cluster[1:]:
             for one in psutil.Process(process.pid).children(recursive=True):
                 one.kill()
@@ -174,8 +187,10 @@ class Trial:
                 file.write(bytes(block))
         run = self.start(store.root, "--workers", "2")
         self.report["full disk's exit code"] = run.wait(PATIENCE)
+        self.report["done when the disk was full"] = len(store.done())
         said = [line for line in self.log.read_text().splitlines() if "make room" in line]
-        self.report["full disk's sentence"] = said[-1] if said else "none"
+        sentence = said[-1].replace(str(store.root.resolve()), "STORE") if said else "none"
+        self.report["full disk's sentence"] = sentence
         self.report["failed galaxies after the full disk"] = len(store.failures())
         ballast.unlink()
 
@@ -270,6 +285,9 @@ def main() -> None:
     out = Path(__file__).with_name(f"catalog_chaos_{options.work}.json")
     head = machine() | {"galaxies": options.galaxies, "seed": SEED, "work": options.work}
     head.pop("precision")
+    told = ("work", "galaxies", "kills", "pace")
+    words = [f"--{name} {getattr(options, name)}" for name in told]
+    head["command"] = "python -m benchmarks.catalog_chaos " + " ".join(words)
     out.write_text(json.dumps(head | report, indent=1) + "\n")
     print(out.read_text())
 

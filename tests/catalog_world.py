@@ -28,6 +28,11 @@ from dustpost.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 0.2  # a galaxy, where the environment says nothing
 NUMBERS = 10_000
+# a shell's background jobs ignore Ctrl-C, and so would all that they start
+HEAR = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 def light(root: str, plan: Plan, objects) -> list[Outcome]:
@@ -72,7 +77,13 @@ def launch(command: list[str], log: Path, environment: dict | None = None) -> su
     """A process that says what it says into a file."""
     both = os.environ | (environment or {})
     with log.open("a") as file:
-        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT, env=both)
+        return subprocess.Popen(
+            [sys.executable, "-c", HEAR, *command],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env=both,
+        )
 
 
 def worker_processes(process: subprocess.Popen) -> list[psutil.Process]:

@@ -112,6 +112,7 @@ def run(
             with suppress(DustpostError):  # on a full disk it cannot, and that has been said
                 store.write_manifest(store.states())
             raise
+        store.sweep()  # of workers that were killed while they wrote; no task is left
         states = store.states()
         store.write_manifest(states)
     return states
