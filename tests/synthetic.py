@@ -157,6 +157,7 @@ def settings():
         "slope_prior_sd": 0.35,
         "covering_threshold": 0.05,
         "noise_inflation": 1.0,
+        "model_error": 0.0,
         "redshift": 0.0,
         "ebv": 0.0,
         "chains": 4,
