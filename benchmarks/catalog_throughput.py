@@ -1,6 +1,6 @@
 """Claim: the engine costs a catalogue less than a twentieth, and its memory stays flat.
 
-    python -m benchmarks.catalog_throughput [--parts engine workers batches flops]
+    python -m benchmarks.catalog_throughput [--parts engine workers batches]
 
 engine   light work of one second a galaxy (tests/catalog_world.py) by a bare loop and by the
          engine with one worker, first landing to last; resident memory of client and worker
@@ -8,8 +8,6 @@ engine   light work of one second a galaxy (tests/catalog_world.py) by a bare lo
 workers  light work by 1, 2, 4 workers: what the engine could hand out
 batches  the sampler, tiny networks, 1, 2, 4 galaxies side by side (`catalog estimate`'s trial):
          CPU seconds a galaxy once compiled, and the share of writing its four files
-flops    XLA's count for a sweep of one galaxy by default settings and the shipped networks;
-         from it, on paper, a million galaxies on 1, 10 and 100 GPUs of `PEAK` at `SHARE` of it
 
 Only ratios within one part mean something where the machine has other work. Writes
 catalog_throughput.json and docs/figures/catalog_throughput.png.
@@ -21,11 +19,8 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import psutil
 
@@ -35,22 +30,13 @@ from dustpost.catalog.plan import plan_of
 from dustpost.catalog.run import Wish, describe
 from dustpost.catalog.store import Store
 from dustpost.io.objects import Object, read_objects
-from dustpost.io.read import read
 from dustpost.plots.style import CHAINS, new_figure, save_png, styled
-from dustpost.sample import build_target
-from dustpost.samplers import map as climb
-from dustpost.samplers import run
-from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
 from tests.catalog_world import light, start, wait_for, worker_processes
 from tests.fitsfiles import galaxy, good_hdus, write
 from tests.tiny_networks import write_networks
 
 GALAXIES, WIDTHS, WORKERS = 30, (1, 2, 4), (1, 2, 4)
-PEAK = 67e12
-"""Single-precision operations a second of one H100 SXM by its data sheet."""
-SHARE = (0.05, 0.2)
-"""Of the peak that small convolutions and dense layers reach: assumed, not measured."""
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "figures" / "catalog_throughput.png"
 
 
@@ -142,65 +128,30 @@ def batches() -> dict:
     return found
 
 
-def flops() -> dict:
-    """XLA's count for a chunk of sweeps, and a million galaxies on paper."""
-    settings = Settings()
-    target = build_target(read([files("dustpost") / "data" / "demo.fits"]), settings)
-    sampler, chains = SAMPLERS[settings.sampler], settings.chains
-    place = jax.jit(climb.start)(target)
-    tuning = jax.jit(sampler.tune)(target, place, run.FIRST_STEP)
-    tuning = jax.tree.map(lambda x: jnp.repeat(x[None], chains, axis=0), tuning)
-    places = jax.tree.map(lambda x: jnp.stack([x] * chains), place)
-    states = run.start(jax.random.key(0), places, target, sampler)
-    key = run._split(jax.random.key(1), 2)[0]
-    program = run._chunk.lower(
-        *(key, states, target, tuning, run._begin_adaptation(tuning), False),
-        *(sampler, settings.leapfrog, settings.keep),
-    ).compile()
-    count, memory = program.cost_analysis(), program.memory_analysis()
-    # XLA counts the body of a loop once, and the sweeps are one: this is of one sweep
-    sweep = float(count["flops"])
-    sweeps = settings.warmup + settings.draws
-    # relaxation: one gradient a step where a sweep has some 2 x leapfrog x 1.5 of them
-    steps = settings.relax / (3 * settings.leapfrog)
-    whole = sweep * (sweeps + steps)
-    years = 365.25 * 86400
-    paper = {
-        f"{gpus} GPUs": [float(f"{1e6 * whole / (PEAK * s * gpus) / years:.2g}") for s in SHARE]
-        for gpus in (1, 10, 100)
-    }
-    return {
-        "flops of a sweep of 4 chains (XLA, loop bodies once)": sweep,
-        "flops of a galaxy": whole,
-        "bytes of a chain": memory.temp_size_in_bytes / chains,
-        "assumed share of the peak": SHARE,
-        "peak": PEAK,
-        "years for a million galaxies, arithmetic alone, at either share": paper,
-    }
-
-
 @styled
 def plot(report: dict):
     """Rates by workers and by width."""
-    figure = new_figure(7.0, 2.8)
-    left, right = figure.subplots(1, 2)
+    both = {"workers", "batches"} <= report.keys()
+    figure = new_figure(7.0 if both else 3.8, 2.8)
+    panels = figure.subplots(1, 1 + both, squeeze=False)[0]
     if "workers" in report:
+        left = panels[0]
         number = np.array([int(n) for n in report["workers"]])
         rate = [one["galaxies an hour"] for one in report["workers"].values()]
         left.plot(number, rate, "o-", color=CHAINS[0], label="measured")
         left.plot(number, rate[0] * number, ":", color=CHAINS[6], label="in proportion")
         left.set(xlabel="workers", ylabel="galaxies an hour", title="Engine: 1 s of light work")
         left.set_ylim(0)
+        left.set_xticks(number)
         left.legend()
     if "batches" in report:
+        right = panels[-1]
         width = [int(n) for n in report["batches"]]
         cost = [one["CPU seconds a galaxy"] for one in report["batches"].values()]
         right.plot(width, cost, "o-", color=CHAINS[1])
         right.set(xlabel="galaxies side by side", ylabel="CPU seconds a galaxy")
         right.set(title="Sampler, tiny networks, on a CPU")
         right.set_ylim(0)
-    else:
-        right.set_visible(False)
     return figure
 
 
@@ -210,7 +161,6 @@ def main() -> None:
         "engine": engine,
         "workers": workers,
         "batches": batches,
-        "flops": flops,
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="*", default=list(parts), choices=list(parts))
