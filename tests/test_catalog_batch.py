@@ -42,6 +42,7 @@ def objects(tmp_path_factory) -> dict[str, Object]:
     return found | {"bad": Object("bad", (str(folder / "bad.fits"),))}
 
 
+@pytest.mark.slow  # compiles the sampler two galaxies wide: 175 CPU seconds
 def test_no_bit_depends_on_neighbours_or_order(plan, objects, tmp_path):
     orders = (["a", "bad", "b", "c"], ["c", "a", "bad"], ["b"])
     stores = [Store(tmp_path / str(number)) for number in range(len(orders))]
