@@ -114,9 +114,10 @@ class Settings:
             value = getattr(self, name)
             if value not in choices:
                 raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
-        for name in ("chains", "draws", "keep", "leapfrog", "prior_draws"):
-            if getattr(self, name) < 1:
-                raise DustpostError(f"{name} = {getattr(self, name)} must be at least 1")
+        least = dict(chains=1, draws=1, keep=1, leapfrog=1, prior_draws=2)
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                raise DustpostError(f"{name} = {getattr(self, name)} must be at least {lowest}")
         for name in ("relax", "warmup", "ess", "directions", "sigma_dust", "model_error"):
             if getattr(self, name) < 0:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 0")

@@ -93,7 +93,7 @@ def test_a_bad_day(table, undisturbed, tmp_path):
 
 def test_ctrl_c_ends_within_seconds(table, tmp_path):
     store, log = Store(tmp_path / "store"), tmp_path / "log"
-    run = start(table, store.root, "--workers", "1", log=log, seconds=1.5)
+    run = start(table, store.root, "--workers", "1", log=log, seconds=4.0)
     assert wait_for(lambda: store.done(), PATIENCE), log.read_text()
     run.send_signal(signal.SIGINT)
     assert run.wait(30) == 130

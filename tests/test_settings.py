@@ -21,6 +21,7 @@ def test_options_override_the_file(tmp_path):
         ("chains = 'two'", "should be of type int"),
         ("chains = 2.5", "should be of type int"),
         ("chains = 0", "at least 1"),
+        ("prior_draws = 1", "at least 2"),
         ("chains = ", "not a readable TOML"),
         ("sigma_dust = -0.1", "at least 0"),
         ("noise_inflation = nan", "positive"),
