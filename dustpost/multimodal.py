@@ -24,11 +24,13 @@ from dustpost.samplers.choice import SAMPLERS
 TABLE = "modes.ecsv"
 SWEEPS, LAST = 3, 3  # at each power, and times as many more at the end
 AGREE = 0.05  # spread of the weights over runs
+LEAST_ANCESTORS = 20
 COLUMNS = {
     "run": "of likelihood-tempered SMC, each with particles of its own",
     "mode": "in rising order of log_screen: the dustiest first",
     "weight": "share of the posterior",
     "weight_error": "its sd from the number of particles alone",
+    "ancestors": "draws of the prior that have descendants in the run; of few, modes may be lost",
     "log_screen": "mean ln D in the mode",
     "mean_attenuation": "mean A at 0.4754 micron in the mode, mag",
     "delta": "mean slope in the mode",
@@ -96,6 +98,7 @@ def _of_cloud(number: int, target: Target, cloud: tempered.Cloud) -> list[dict]:
         rows.append(
             dict(run=number, mode=mode, weight=weight)
             | dict(weight_error=(weight * (1 - weight) / screen.size) ** 0.5)
+            | dict(ancestors=cloud.ancestors)
             | {name: float(np.asarray(values)[own].mean()) for name, values in numbers.items()}
         )
     return rows
@@ -111,6 +114,12 @@ def agree(table: Table) -> bool:
 
 def sentence(table: Table) -> str:
     """What was found, in plain words."""
+    fewest = int(np.min(table["ancestors"]))
+    if fewest < LEAST_ANCESTORS:
+        return (
+            f"Not known: a run came down to descendants of {fewest} draws of the prior, so that "
+            "other modes may have been lost; take more particles."
+        )
     numbers = sorted({int((table["run"] == run).sum()) for run in np.unique(table["run"])})
     if len(numbers) > 1:
         return f"The runs find {' or '.join(map(str, numbers))} modes: take more particles."

@@ -74,6 +74,7 @@ def test_powers_rise_to_one(found):
     for cloud in clouds:
         assert np.all(np.diff(cloud.powers) > 0) and cloud.powers[-1] == 1.0
         assert 0.6 < min(float(rate) for rate in cloud.acceptance.values())
+        assert 100 < cloud.ancestors < PARTICLES
 
 
 @pytest.mark.slow
@@ -81,7 +82,7 @@ def test_one_solution_is_counted_as_one(tmp_path):
     """The package's target, a disc half covered, by the code of the command."""
     target = world.rung(0.5, 0.2, 30.0, "colours")
     _, target = world.draw(jax.random.key(1), target, "colours")
-    table = multimodal.count(jax.random.key(2), target, particles=128, runs=1, leapfrog=8)
+    table = multimodal.count(jax.random.key(2), target, particles=256, runs=1, leapfrog=8)
     assert list(table["weight"]) == pytest.approx([1.0])
     assert multimodal.sentence(table).startswith("There is one mode")
     assert multimodal.write(tmp_path, table).exists()
@@ -98,7 +99,9 @@ def test_each_mode_has_its_own_dust_and_colour():
     place = Position(None, None, jnp.asarray(np.where(dusty, 0.3, 0.1)))
     light, through = jnp.asarray(host), jnp.asarray(10 ** (-0.4 * dust[:, None, None]) + 0 * host)
     galaxy = Galaxy(light, through, None, None, None, None)
-    cloud = tempered.Cloud(gibbs.State(place, galaxy, Flux(jnp.asarray(flux), None)), (1.0,), {})
+    cloud = tempered.Cloud(
+        gibbs.State(place, galaxy, Flux(jnp.asarray(flux), None)), (1.0,), {}, 900
+    )
     first, second = multimodal._of_cloud(0, target, cloud)
     assert first["weight"] == pytest.approx(1 / 3, abs=1e-6)
     assert first["mean_attenuation"] == pytest.approx(0.8, abs=0.01)
@@ -110,9 +113,11 @@ def test_each_mode_has_its_own_dust_and_colour():
 def test_runs_that_differ_say_so():
     rows = [dict(run=r, mode=m, weight=w) for r, m, w in
             [(0, 0, 0.3), (0, 1, 0.7), (1, 0, 0.4), (1, 1, 0.6)]]  # fmt: skip
-    rest = dict.fromkeys(list(multimodal.COLUMNS)[3:], 0.1)
+    rest = dict.fromkeys(list(multimodal.COLUMNS)[3:], 0.1) | dict(ancestors=100)
     table = multimodal.Table([row | rest for row in rows])
     table.meta["agree"] = multimodal.agree(table)
     assert "more than 0.05" in multimodal.sentence(table)
     table["weight"][2:] = 0.32, 0.68
     assert multimodal.agree(table)
+    table["ancestors"][0] = 3
+    assert "descendants of 3 draws" in multimodal.sentence(table)

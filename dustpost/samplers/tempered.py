@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from blackjax.smc.ess import log_ess
 from blackjax.smc.resampling import systematic
 from blackjax.smc.solver import dichotomy
@@ -33,7 +34,9 @@ from dustpost.posterior import Position, Target
 from dustpost.samplers.choice import Sampler
 
 KEPT = 0.9  # effective share of the particles after a step of b
-LEAST = 1e-12  # b that is as good as 0
+# b that is as good as 0: a S/N of 300 is then one of 0.01. Of less, single precision makes noise
+# of the integral over F
+LEAST = 1e-9
 TOLERANCE = 0.02  # of the log of the effective share
 BATCH = 16 * 64 * 64  # pixels of particles side by side
 FIRST_STEP = 0.3
@@ -52,11 +55,15 @@ class Cloud(NamedTuple):
         b of each step, the last 1.
     acceptance : dict of str to Array, ()
         Of the last sweep, by the name of the move.
+    ancestors : int
+        How many of the particles that were drawn from the prior have descendants: of few, a
+        mode may have been lost on the way.
     """
 
     states: Any
     powers: tuple[float, ...]
     acceptance: dict[str, Array]
+    ancestors: int
 
 
 def draw_prior(key: Array, target: Target, particles: int) -> Position:
@@ -105,19 +112,21 @@ def run(
     start_key, key = jax.random.split(key)
     states = _begin(start_key, positions, temper(target, LEAST), sampler)
     power, powers, done, step = LEAST, [], 0, None
+    family = np.arange(positions.slope.size)
     while power < 1.0:
         key, draw_key, move_key = jax.random.split(key, 3)
         further = float(_next(states, target, power, not powers))
         further = 1.0 if further > 1.0 - 1e-3 else further
         before, now = temper(target, power), temper(target, further)
-        states = _resample(draw_key, states, before, now, sampler, not powers)
+        states, chosen = _resample(draw_key, states, before, now, sampler, not powers)
+        family = family[np.asarray(chosen)]
         for round_key in jax.random.split(move_key, 1 + (last if further == 1.0 else 0)):
             states, step, acceptance = _move(round_key, states, now, step, sampler, sweeps, steps)
         come = round(100 * (1 - math.log(further) / math.log(LEAST)))
         advance(come - done, f"likelihood to the power {further:.2g}")
         power, done = further, come
         powers.append(power)
-    return Cloud(states, tuple(powers), acceptance)
+    return Cloud(states, tuple(powers), acceptance, np.unique(family).size)
 
 
 def temper(target: Target, power: Array | float) -> Target:
@@ -169,14 +178,14 @@ def _finite(log_weight: Array) -> Array:
 @partial(jax.jit, static_argnames="sampler")
 def _resample(
     key: Array, states: Any, before: Target, now: Target, sampler: Sampler, first: Array
-) -> Any:
-    """States at the new power, drawn by their weights."""
+) -> tuple[Any, Array]:
+    """States at the new power, drawn by their weights, and which they were."""
     draw_key, key = jax.random.split(key)
     known = jnp.where(first, 0.0, _log_evidence(states, before) + states.flux.log_weight)
     states = _begin(key, states.position, now, sampler)
     share = jax.nn.softmax(_finite(_log_evidence(states, now) + states.flux.log_weight - known))
     chosen = systematic(draw_key, share, share.size)
-    return jax.tree.map(lambda x: x[chosen], states)
+    return jax.tree.map(lambda x: x[chosen], states), chosen
 
 
 @partial(jax.jit, static_argnames=("sampler", "sweeps", "steps"))
