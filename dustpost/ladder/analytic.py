@@ -70,15 +70,17 @@ def measure(
     )
 
     chained = run.stack(targets, CHAINS)
-    starts = jax.vmap(partial(_start, empty))(jax.random.split(start_key, galaxies * CHAINS))
+    start = jax.jit(jax.vmap(partial(_start, empty)))
+    starts = start(jax.random.split(start_key, galaxies * CHAINS))
     keys = partial(jax.random.split, num=galaxies)
     plan = dict(steps=LEAPFROG, chunk=CHUNK)
     sampler = SAMPLERS["gibbs"]
     advance = progress("sweeps", WARMUP + draws)
-    tuning = jax.vmap(
+    tune = jax.vmap(
         lambda target: sampler.tune(target, _centre(target), run.FIRST_STEP),
         in_axes=(run.axes(chained),),
-    )(chained)
+    )
+    tuning = jax.jit(tune)(chained)
     states = run.start(keys(begin_key), starts, chained, sampler)
     states, tuning = run.warm_up(
         keys(warm_key), states, chained, sampler, tuning, WARMUP, **plan, advance=advance

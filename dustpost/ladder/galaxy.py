@@ -59,13 +59,13 @@ def sample(
     truth_key, start_key, run_key, prior_key = jax.random.split(key, 4)
     empty = world.rung(fraction, depth, signal_to_noise, flux_prior)
     truth, target = world.draw(truth_key, empty, flux_prior)
-    draw = jax.vmap(lambda one: world.draw(one, empty, flux_prior)[0])
+    draw = jax.jit(jax.vmap(lambda one: world.draw(one, empty, flux_prior)[0]))
     starts = draw(jax.random.split(start_key, chains))
     trace = chains_of(run_key, target, starts, truth, draws)
     before = draw(jax.random.split(prior_key, PRIOR_DRAWS))
     prior_dust = jax.jit(jax.vmap(lambda place: empty.galaxy(place).transmission))(before)
     hosts = trace.host.reshape(-1, *trace.host.shape[2:])
-    galaxy = target.galaxy(truth)
+    galaxy = jax.jit(Target.galaxy)(target, truth)
     bounds = dict(
         fisher_sd=float(fisher.bound(target, jax.tree.map(lambda x: x[None], truth))),
         fisher_sd_pixels=fisher_pixels.pixel_bound(
@@ -104,7 +104,7 @@ def chains_of(
     """Warm-up and draws of HMC within Gibbs from (chain, ...) starts; masses of the centre."""
     sampler, chains = SAMPLERS["gibbs"], starts.slope.size
     begin_key, warm_key, run_key = jax.random.split(key, 3)
-    tuning = sampler.tune(target, centre, run.FIRST_STEP)
+    tuning = jax.jit(sampler.tune)(target, centre, run.FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * chains), tuning)
     states = run.start(begin_key, starts, target, sampler)
     plan = dict(steps=LEAPFROG, chunk=KEEP)
@@ -114,7 +114,7 @@ def chains_of(
 
 def cutout_of(target: Target, truth: Position, flux: np.ndarray | None, stem: str) -> Cutout:
     """The data of a target as a cutout, with the truth behind them as far as it is known."""
-    seen, galaxy = target.observation, target.galaxy(truth)
+    seen, galaxy = target.observation, jax.jit(Target.galaxy)(target, truth)
     k = band_attenuation(seen.wavelength, seen.weight, truth.slope, target.curve, target.norm)
     host, transmission = (np.asarray(x, float) for x in galaxy[:2])
     dust = -2.5 * np.log10(transmission)

@@ -7,7 +7,7 @@ of a depth have, v is a uniform offset of `SCREEN` times the depth behind the ma
 of `TEXTURE`. Priors, data and draws are exact, so that what is left is the degeneracy.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -107,6 +107,7 @@ def fluxes_of(flux_prior: str) -> spectrum.StellarFlux:
     return spectrum.StellarFlux(stellar.mean, *(jnp.asarray(f, float) for f in factors))
 
 
+@partial(jax.jit, static_argnames="flux_prior")
 def draw(
     key: Array, target: Target, flux_prior: str, level: Array | None = None
 ) -> tuple[Position, Target]:
