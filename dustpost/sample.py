@@ -89,7 +89,11 @@ def sample(
 
 
 def sample_many(
-    keys: Array, cutouts: list[Cutout], settings: Settings, progress: Stage = quiet
+    keys: Array,
+    cutouts: list[Cutout],
+    settings: Settings,
+    progress: Stage = quiet,
+    targets: list[Target] | None = None,
 ) -> list[xr.DataTree | DustpostError]:
     """Draw the posteriors of several galaxies, all their chains side by side.
 
@@ -101,6 +105,8 @@ def sample_many(
         Of one shape: bands, pixels and PSF.
     settings : Settings
     progress : callable
+    targets : list of Target, optional
+        Of the cutouts, where not those that `build_target` makes of the settings.
 
     Returns
     -------
@@ -117,7 +123,7 @@ def sample_many(
     start_key, begin_key, warm_key, run_key, prior_key = jax.vmap(
         lambda key: jax.random.split(key, 5), out_axes=1
     )(keys)
-    targets = [build_target(cutout, settings) for cutout in cutouts]
+    targets = targets or [build_target(cutout, settings) for cutout in cutouts]
     best = [find_map(target, progress).position for target in targets]
     starts = [
         approach(key, target, place, settings, progress)
@@ -423,6 +429,18 @@ def gather(
         **{f"step_size_{name}": hold(step) for name, step in step_sizes.items()},
     }
     return Draws(
+        **traced(trace),
+        stats=stats,
+        **before,
+        fisher={name: float(sd) for name, sd in found.items()},
+        settings=describe(target, cutout, settings, float(scalars.slope.mean())),
+    )
+
+
+def traced(trace: run.Trace) -> dict[str, np.ndarray]:
+    """Fields of `Draws` that a trace holds as they are."""
+    scalars = trace.scalars
+    return dict(
         flux=scalars.flux,
         slope=scalars.slope,
         mean_attenuation=scalars.mean_attenuation,
@@ -431,11 +449,7 @@ def gather(
         host=trace.host,
         transmission=trace.transmission,
         kept=trace.kept,
-        stats=stats,
         model=trace.model.mean(axis=0),
-        **before,
-        fisher={name: float(sd) for name, sd in found.items()},
-        settings=describe(target, cutout, settings, float(scalars.slope.mean())),
     )
 
 

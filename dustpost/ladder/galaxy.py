@@ -19,6 +19,7 @@ from dustpost.io.cutout import Cutout, Truth
 from dustpost.ladder import world
 from dustpost.posterior import Position, Target
 from dustpost.results import to_tree
+from dustpost.sample import traced
 from dustpost.samplers import run
 from dustpost.samplers.choice import SAMPLERS
 
@@ -79,16 +80,8 @@ def sample(
     stats = {f"acceptance_{name}": rate for name, rate in info.acceptance.items()}
     stats |= {"log_likelihood": scalars.log_likelihood, "curl_defect": info.curl_defect}
     found = Draws(
-        flux=scalars.flux,
-        slope=scalars.slope,
-        mean_attenuation=scalars.mean_attenuation,
-        covering_fraction=scalars.covering_fraction,
-        log_screen=scalars.log_screen,
-        host=trace.host,
-        transmission=trace.transmission,
-        kept=trace.kept,
+        **traced(trace),
         stats=stats,
-        model=trace.model.mean(axis=0),
         prior_host=hosts[np.arange(PRIOR_DRAWS) % len(hosts)],
         prior_transmission=np.asarray(prior_dust),
         prior_slope=np.asarray(before.slope),
