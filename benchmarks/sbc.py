@@ -52,7 +52,7 @@ from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
 
 SEED, PILOTS = 4, 1_000_000
-SCANS = {"full": ("orbit", "joint", "slope"), "cut": ("orbit", "dust", "host", "slope")}
+SCANS = {"full": gibbs.JOINT, "cut": gibbs.APART}
 KEEP, THIN = 39, 1  # draws of a path, and sweeps between them
 PILOT_SWEEPS, PILOT_GALAXIES, ACCEPTANCE = 40, 4, 0.8
 AFAR = Settings(chains=2, relax=300, warmup=60, draws=200, keep=5, leapfrog=LEAPFROG)

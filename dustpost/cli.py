@@ -65,7 +65,7 @@ def sample(
     host_prior: HostPrior = None,
     host_weights: HostWeights = None,
     dust_weights: DustWeights = None,
-    cross_term: Annotated[str | None, typer.Option(help="cut, full.")] = None,
+    cross_term: Annotated[str | None, typer.Option(help="anchored, cut, full.")] = None,
     target: Annotated[str | None, typer.Option(help="denoised, smoothed.")] = None,
     flux_prior: FluxPrior = None,
     curve: Curve = None,
@@ -154,7 +154,8 @@ def demo(
     config: Config = None,
 ) -> None:
     """Sample the simulated cutout that ships with the package, whose truth is known."""
-    options = dict(chains=chains, warmup=warmup, draws=draws, seed=seed)
+    # a galaxy of the simulator, hence its host prior
+    options = dict(chains=chains, warmup=warmup, draws=draws, ess=ess, seed=seed, host_prior="sim")
     with resources.as_file(resources.files("dustpost") / "data" / "demo.fits") as path:
         _each_galaxy([path], out, {}, _sample_one, _settings(config, options))
 

@@ -5,7 +5,7 @@
 
 with m the templates of `dustpost.forward` and S, D as the target's kind has them. NumPyro
 differentiates the whole joint density, so what its kernels sample has the cross term in it
-("full"), whatever the target's `cross_term` says; with `host` given the two agree.
+("full"), whatever the target's `cross_term` says; with `host` given or an anchor the two agree.
 
     kernel = NUTS(model, init_strategy=init_to_sample)
     MCMC(kernel, num_warmup=500, num_samples=500).run(key, target)
@@ -169,11 +169,12 @@ def model(target: Target, host: Array | None = None) -> None:
     else:
         z = numpyro.deterministic("z", jnp.asarray(host))
     light, _ = target.host_of(z)
-    prior, condition = target.dust_prior, light.image
+    prior, condition = target.dust_prior, target.condition(light.image)
     if target.cross_term == "full":
         prior = GivenNoisyHost(prior, target.host_prior.level(target.sigma_host))
         condition = z
-    of_dust = PriorDistribution(prior, target.sigma_dust, condition, shape, host is not None)
+    fixed = host is not None or target.anchor is not None
+    of_dust = PriorDistribution(prior, target.sigma_dust, condition, shape, fixed)
     x = numpyro.sample("x", of_dust)
     slope = numpyro.sample("slope", target.slope_prior)
     flux = numpyro.sample("F", target.flux_prior.distribution(seen.data.shape[0]))

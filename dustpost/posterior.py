@@ -11,7 +11,9 @@ The networks give the scores of the first two factors; the last two are explicit
 gradient by z of the second factor is the cross term. Under "cut" it is left out (Siegel &
 Melchior 2024, Eq. 3): z is updated as if x told nothing about it but through the data, and
 only one of z and x may move at a time. Under "full" a prior of both latents gives it,
-together with the dust given the noisy host, p_sigma(x | z), and all may move at once.
+together with the dust given the noisy host, p_sigma(x | z), and all may move at once. Under
+"anchored" the dust's condition is held at one host S*, an estimate: the factor is
+p_sigma(x | S*), there is no cross term, and all may move at once.
 """
 
 from collections.abc import Callable
@@ -138,9 +140,11 @@ class Target:
         See `dustpost.attenuation`.
     kind : {"denoised", "smoothed"}
         What the likelihood sees.
-    cross_term : {"cut", "full"}
+    cross_term : {"anchored", "cut", "full"}
     covering_threshold : float
         A at 0.4754 micron, mag, above which a pixel counts as covered.
+    anchor : Array, (y, x), or None
+        S*, the condition of the dust; the host itself where None.
     """
 
     observation: Observation
@@ -155,11 +159,20 @@ class Target:
     kind: str = flax.struct.field(pytree_node=False, default="denoised")
     cross_term: str = flax.struct.field(pytree_node=False, default="cut")
     covering_threshold: float = flax.struct.field(pytree_node=False, default=0.05)
+    anchor: Array | None = None
 
     @property
     def k_pivot(self) -> float:
         """k at 0.4754 micron, by which D becomes an attenuation there."""
         return PIVOT_VALUE if self.norm == "paper" else 1.0
+
+    @property
+    def joint(self) -> bool:
+        """Whether z and x have one density, so that they may move at once.
+
+        Before "anchored" has its anchor it is a cut posterior.
+        """
+        return self.cross_term == "full" or self.anchor is not None
 
     def galaxy(self, position: Position) -> Galaxy:
         """Galaxy that a position stands for, its fluxes fitted."""
@@ -185,7 +198,7 @@ class Target:
             )
             cross = cross / scale
         else:
-            clean = prior.denoise(latent, self.sigma_dust, host.image)
+            clean = prior.denoise(latent, self.sigma_dust, self.condition(host.image))
             cross = jnp.zeros_like(host.latent)
         level = prior.level(self.sigma_dust)
         score = score_from_denoised(latent, clean, level)
@@ -199,7 +212,11 @@ class Target:
             return self.dust_prior.sample_dust(
                 key, host.latent / scale, noise / scale, self.sigma_dust
             )
-        return self.dust_prior.sample(key, self.sigma_dust, host.image)
+        return self.dust_prior.sample(key, self.sigma_dust, self.condition(host.image))
+
+    def condition(self, host: Array) -> Array:
+        """What the dust is given, (y, x): the host, or the anchor in its place."""
+        return host if self.anchor is None else self.anchor
 
     def explicit(self, host: Array, transmission: Array, slope: Array) -> tuple[Array, Galaxy]:
         """Likelihood with F integrated out, in nats, and the galaxy it belongs to."""
@@ -232,7 +249,7 @@ class Target:
         place = lambda latent: Position(latent, dust, slope)  # noqa: E731
 
         def score(moving):
-            if self.cross_term == "cut":  # the dust's network is not needed
+            if self.cross_term != "full":  # the dust's network is not needed
                 return self.host_of(moving)[1]
             return block.score(place(moving)).host
 
@@ -241,7 +258,7 @@ class Target:
             return found._replace(score=found.score.host, gradient=found.gradient.host)
 
         density = block.log_prior if self.cross_term == "full" else None
-        if self.cross_term == "cut" and self.host_prior.log_density is not None:
+        if self.cross_term != "full" and self.host_prior.log_density is not None:
             density = lambda at: self.host_prior.log_density(at.host, self.sigma_host)  # noqa: E731
         log_prior = None if density is None else lambda moving: density(place(moving))
         return Block(score, evaluate, log_prior)
@@ -249,8 +266,8 @@ class Target:
     def joint_block(self) -> Block:
         """All latents at once.
 
-        Under cut its score is no gradient of anything: fit for Adam and for Langevin, not
-        for a Metropolis step.
+        Where they have no joint density its score is no gradient of anything: fit for Adam
+        and for Langevin, not for a Metropolis step.
         """
 
         def score(position):
@@ -268,7 +285,7 @@ class Target:
 
         of_host, of_dust = self.host_prior.log_density, self.log_dust
         log_prior = None
-        if self.cross_term == "full" and of_host is not None and of_dust is not None:
+        if self.joint and of_host is not None and of_dust is not None:
             log_prior = lambda at: (  # noqa: E731
                 of_host(at.host, self.sigma_host) + of_dust(at.dust, at.host)
             )
@@ -288,7 +305,7 @@ class Target:
                 host / scale, dust, noise / scale, self.sigma_dust
             )
         return lambda dust, host: self.dust_prior.log_density(
-            dust, self.sigma_dust, self.host_of(host)[0].image
+            dust, self.sigma_dust, self.condition(self.host_of(host)[0].image)
         )
 
     def drift(self, position: Position) -> tuple[Position, Galaxy]:

@@ -125,6 +125,10 @@ def sample_many(
     )(keys)
     targets = targets or [build_target(cutout, settings) for cutout in cutouts]
     best = [find_map(target, progress).position for target in targets]
+    targets = [
+        anchored(target, _host_of(target, place)[None], settings)
+        for target, place in zip(targets, best, strict=True)
+    ]
     starts = [
         approach(key, target, place, settings, progress)
         for key, target, place in zip(start_key, targets, best, strict=True)
@@ -135,19 +139,17 @@ def sample_many(
     ]
     tuning = jax.tree.map(lambda *x: jnp.repeat(jnp.stack(x), chains, axis=0), *tuning)
     starts = jax.tree.map(lambda *x: jnp.concatenate(x), *starts)
-    target = targets[0] if len(targets) == 1 else run.stack(targets, chains)
-    states = run.start(begin_key, starts, target, sampler)
+    states = run.start(begin_key, starts, together(targets, chains), sampler)
     if not np.isfinite(states.galaxy.log_evidence).any():
         return [_not_finite(cutout, "where they start") for cutout in cutouts]
     plan = dict(steps=settings.leapfrog, chunk=settings.keep)
-    states, tuning = warm_up(warm_key, states, target, targets, tuning, settings, plan, progress)
+    states, targets, tuning = warm_up(warm_key, states, targets, tuning, settings, plan, progress)
     watch = partial(watched, progress("draws", settings.draws), settings)
-    states, trace = run.run(
-        run_key, states, target, sampler, tuning, settings.draws, **plan, watch=watch
-    )
+    held = together(targets, chains), sampler, tuning
+    states, trace = run.run(run_key, states, *held, settings.draws, **plan, watch=watch)
     results = []
-    for number, (cutout, one) in enumerate(zip(cutouts, targets, strict=True)):
-        part = slice(number * chains, (number + 1) * chains)
+    for number, part in enumerate(parts(settings, len(targets))):
+        cutout, one = cutouts[number], targets[number]
         mine, step, hosts = jax.tree.map(
             lambda x, part=part: x[part],
             (trace._replace(kept=()), tuning.step, states.position.host),
@@ -165,17 +167,23 @@ def sample_many(
 def warm_up(
     key: Array,
     states: Any,
-    target: Target,
     targets: list[Target],
     tuning: Any,
     settings: Settings,
     plan: dict[str, int],
     progress: Stage = quiet,
-) -> tuple[Any, Any]:
-    """Fit frames to where the chains are and settle step sizes, `STAGES` times over.
+) -> tuple[Any, list[Target], Any]:
+    """Fit anchors and frames to where the chains are, settle step sizes; `STAGES` times over.
 
     Parameters as in `run.warm_up`; `key` is one of each galaxy, `targets` are the galaxies'
     own. A sampler without frames has one stage.
+
+    Returns
+    -------
+    states : NamedTuple
+    targets : list of Target
+        With the anchors of the last stage.
+    tuning : NamedTuple
     """
     sampler = SAMPLERS[settings.sampler]
     refit = sampler.retune is not None and settings.directions > 0
@@ -183,25 +191,58 @@ def warm_up(
     advance = progress("warm-up", settings.warmup)
     sweeps = -(-settings.warmup // stages)
     for stage_key in jax.vmap(lambda one: jax.random.split(one, stages), out_axes=1)(key):
-        if refit:
-            tuning = retune(stage_key, states, targets, tuning, settings)
-        states, tuning = run.warm_up(
-            stage_key, states, target, sampler, tuning, sweeps, **plan, advance=advance
+        fit_key, begin_key, sweep_key = jax.vmap(lambda one: jax.random.split(one, 3), out_axes=1)(
+            stage_key
         )
-    return states, tuning
+        targets = [
+            anchored(target, states.galaxy.host[part], settings)
+            for target, part in zip(targets, parts(settings, len(targets)), strict=True)
+        ]
+        target = together(targets, settings.chains)
+        states = run.start(begin_key, states.position, target, sampler)
+        if refit:
+            tuning = retune(fit_key, states, targets, tuning, settings)
+        states, tuning = run.warm_up(
+            sweep_key, states, target, sampler, tuning, sweeps, **plan, advance=advance
+        )
+    return states, targets, tuning
+
+
+def anchored(target: Target, hosts: Array, settings: Settings) -> Target:
+    """The target with the mean of some hosts, (n, y, x), as the dust's condition.
+
+    Where `settings.cross_term` asks for no anchor, the target as it is.
+    """
+    if settings.cross_term != "anchored":
+        return target
+    return target.replace(anchor=jnp.mean(hosts, axis=0))
+
+
+@jax.jit
+def _host_of(target: Target, position: Position) -> Array:
+    return target.host_of(position.host)[0].image
+
+
+def together(targets: list[Target], chains: int) -> Target:
+    """One target for all chains of all galaxies."""
+    return targets[0] if len(targets) == 1 else run.stack(targets, chains)
+
+
+def parts(settings: Settings, galaxies: int) -> list[slice]:
+    """Where each galaxy's chains are among those of all."""
+    return [slice(n * settings.chains, (n + 1) * settings.chains) for n in range(galaxies)]
 
 
 def retune(key: Array, states: Any, targets: list[Target], tuning: Any, settings: Settings) -> Any:
     """Fit the frames of each galaxy to its chains; tuning (chain, ...) of all of them."""
     fit = jax.jit(SAMPLERS[settings.sampler].retune, static_argnames="rank")
     found = []
-    for number, target in enumerate(targets):
-        part = slice(number * settings.chains, (number + 1) * settings.chains)
+    for number, part in enumerate(parts(settings, len(targets))):
         mine, first = jax.tree.map(lambda x, part=part: x[part], (states, tuning))
         fitted = fit(
             key[number],
             mine,
-            target,
+            targets[number],
             jax.tree.map(lambda x: x[0], first),
             rank=settings.directions,
         )

@@ -1,7 +1,8 @@
 """Train a network from the command line: pairs, task, loop.
 
 `dust` is the conditional dust network p(D | S), see `dustpost.networks.dust`; `host` is the
-network of hosts and dust together, see `dustpost.networks.joint`.
+network of hosts and dust together, see `dustpost.networks.joint`, or, as an energy, that of
+hosts alone, see `dustpost.networks.host`.
 """
 
 import json
@@ -106,7 +107,7 @@ def _maker(kind: str):
 
         return dust.task
     if kind == "host":
-        from dustpost.networks import joint
+        from dustpost.networks import host
 
-        return joint.task
+        return host.task
     raise DustpostError(f"train {kind}: choose dust or host.")

@@ -2,7 +2,9 @@
 
 import gc
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import jax
@@ -10,6 +12,25 @@ import pytest
 
 # (band,) against (band, y, x) is nearly always a mistake: every broadcast must be written out
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"  # read by every process that imports jax
+
+
+def pytest_configure(config):
+    """Let all processes of one run share what they compile: most of the suite's time."""
+    if CACHE not in os.environ:
+        config.compiled = os.environ[CACHE] = tempfile.mkdtemp(prefix="dustpost-compiled-")
+        # XLA's loader complains of features that are only hints to its own compiler
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        jax.config.update(CACHE.lower(), config.compiled)
+
+
+def pytest_unconfigure(config):
+    """Remove what `pytest_configure` made."""
+    if hasattr(config, "compiled"):
+        shutil.rmtree(config.compiled, ignore_errors=True)
+        del os.environ[CACHE]
 
 
 @pytest.fixture(scope="session")
@@ -22,16 +43,28 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True, scope="module")
-def forget_programs():
-    """Forget a module's compiled programs when it is done.
+# Linux grants a process 65530 memory mappings (vm.max_map_count); a run of `dustpost sample`
+# takes some 15000 of them
+MAPPINGS = 20_000
 
-    Each keeps a few memory mappings.  Linux grants a process 65530 (vm.max_map_count), and XLA
-    does not check: the whole suite in one process runs past that and dies in the compiler.
+
+def _mappings() -> int:
+    """Memory mappings of this process; 0 where the system does not tell."""
+    maps = Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.exists() else 0
+
+
+@pytest.fixture(autouse=True)
+def forget_programs():
+    """Forget the compiled programs once they hold many memory mappings.
+
+    XLA does not check the limit: the whole suite in one process runs past it and dies in the
+    compiler.
     """
     yield
-    jax.clear_caches()
-    gc.collect()
+    if _mappings() > MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

@@ -185,6 +185,36 @@ class ScoreOnlyGaussian(GaussianPrior):
 
 
 @flax.struct.dataclass
+class DimmedGaussian(ScoreOnlyGaussian):
+    """Dust that is thicker where its host is bright; the condition is all it goes by."""
+
+    tie: float = 4.0
+
+    def denoise(self, latent, sigma, condition=None):
+        """E[v | x, S]."""
+        shift = -self.tie * condition
+        return super().denoise(latent - shift, sigma) + shift
+
+    def sample(self, key, sigma, condition=None):
+        """Draw x given S."""
+        return super().sample(key, sigma) - self.tie * condition
+
+
+def dimmed_target(noise: float = 0.05) -> Target:
+    """Scores alone, the dust given its host."""
+    free = score_only(target(noise))
+    dust = DimmedGaussian(free.dust_prior.mean, free.dust_prior.power)
+    return free.replace(dust_prior=dust)
+
+
+def anchored_target(noise: float = 0.05) -> Target:
+    """The same, the dust given one host, which is another than the galaxy's own."""
+    free = dimmed_target(noise)
+    host = free.host_of(free.host_prior.mean)[0].image
+    return free.replace(cross_term="anchored", anchor=host)
+
+
+@flax.struct.dataclass
 class ScoreOnlyCoupled(CoupledGaussian):
     """Likewise, dust and cross term."""
 

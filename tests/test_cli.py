@@ -81,7 +81,7 @@ def test_posterior_follows_its_contract(results):
     assert 0 < transmission.min() <= transmission.max() <= 1
     np.testing.assert_allclose(tree["posterior_maps"]["S"].sum(("y", "x")), 1, rtol=1e-4)
     stats = tree["sample_stats"]
-    assert {"acceptance_dust", "acceptance_host", "curl_defect"} <= set(stats.data_vars)
+    assert {"acceptance_joint", "acceptance_orbit", "curl_defect"} <= set(stats.data_vars)
     table = Table.read(results / "demo" / "summary.ecsv")
     assert len(table) == 9
     page = (results / "demo" / "report.html").read_text()

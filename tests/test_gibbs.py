@@ -53,7 +53,7 @@ def before_and_after(keys, target, sweep):
             jnp.full(world.SHAPE, 25.0),
         )
         precision = {
-            "orbit": jnp.asarray({"cut": 40.0, "full": 7e3}[target.cross_term]),
+            "orbit": jnp.asarray(7e3 if target.cross_term == "full" else 40.0),
             "dust": of_dust,
             "host": of_host,
             "joint": Position(of_host, *of_dust),
@@ -79,13 +79,17 @@ def z_scores(sweep, target=None):
     return geweke_z(first, last), moved.std(axis=0) / np.asarray(first).std(axis=0), info
 
 
-@pytest.mark.parametrize("cross_term", ["cut", "full"])
+@pytest.mark.parametrize("cross_term", ["anchored", "cut", "full"])
 def test_sweeps_leave_the_joint_density_invariant(cross_term):
-    """Scores alone; under full the dust is tied to the host and all latents move at once."""
-    whole = world.target(noise=0.05) if cross_term == "cut" else world.coupled_target()
-    z, distance, info = z_scores(gibbs.kernel, world.score_only(whole))
+    """Scores alone; under anchored and full all latents move at once."""
+    target = {
+        "anchored": world.anchored_target,
+        "cut": lambda: world.score_only(world.target(noise=0.05)),
+        "full": lambda: world.score_only(world.coupled_target()),
+    }[cross_term]()
+    z, distance, info = z_scores(gibbs.kernel, target)
     assert distance.min() > 0.1  # everything moved, by a fair part of its prior's width
-    for name in gibbs.SCANS[cross_term][:-1]:
+    for name in gibbs.scan_of(target)[:-1]:
         assert 0.5 < info.acceptance[name].mean() < 0.99, name
     assert info.acceptance["flux"].mean() > 0.8
     assert np.abs(z).max() < 3.5, z
@@ -94,6 +98,9 @@ def test_sweeps_leave_the_joint_density_invariant(cross_term):
 def test_all_latents_at_once_without_the_cross_term_is_refused():
     with pytest.raises(DustpostError, match="no Metropolis ratio"):
         gibbs.scan_of(world.target(), ("joint",))
+    without_anchor = world.anchored_target().replace(anchor=None)
+    assert gibbs.scan_of(without_anchor) == gibbs.scan_of(world.target()) == gibbs.APART
+    assert gibbs.scan_of(world.anchored_target()) == gibbs.JOINT
 
 
 def test_all_latents_at_once_without_the_cross_term_is_seen():

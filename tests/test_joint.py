@@ -199,8 +199,8 @@ def test_size_is_that_of_the_pairs_and_of_the_draws(weights):
 
 def test_wrong_options_are_refused():
     flat = np.ones((8, 16, 16), np.float16)
-    with pytest.raises(DustpostError, match="score only"):
-        joint.task(flat, flat, parameterisation="energy")
+    with pytest.raises(DustpostError, match="choose score"):
+        joint.task(flat, flat, parameterisation="flow")
     with pytest.raises(DustpostError, match="all alike"):
         joint.task(flat, flat)
     with pytest.raises(DustpostError, match="coordinate"):

@@ -17,6 +17,9 @@ from jax import Array
 
 SHARE = 0.75  # of a batch lies below the knee ...
 KNEE = 10.0  # ... which is at this many spreads of the data
+WORKING_SHARE = 0.6  # of `working_levels`
+COARSE = (8, 4, 1)  # blocks on a side over which `coarse` takes means
+COARSE_WEIGHT = 0.25
 
 
 def batch_of(host: np.ndarray, transmission: np.ndarray, batch: int, seed: int, step: int) -> tuple:
@@ -61,6 +64,40 @@ def noise_levels(key: Array, batch: int, low: float, high: float, spread: float)
     ends = jnp.log(jnp.array([low, knee, high]))
     # interpolation may leave the range by round-off
     return jnp.clip(jnp.exp(jnp.interp(place, jnp.array([0.0, SHARE, 1.0]), ends)), low, high)
+
+
+def working_levels(
+    key: Array, batch: int, low: float, high: float, spread: float, working: tuple[float, float]
+) -> Array:
+    """Draw noise levels, `WORKING_SHARE` of them where samplers work, (batch,).
+
+    Log-uniform and stratified between the two ends of `working`; the rest as `noise_levels`.
+    """
+    first, second = jax.random.split(key)
+    many = int(WORKING_SHARE * batch)
+    place = (jax.random.uniform(first) + jnp.arange(many) / many) % 1.0
+    quiet = working[0] * (working[1] / working[0]) ** place
+    return jnp.concatenate([quiet, noise_levels(second, batch - many, low, high, spread)])
+
+
+def coarse(error: Array) -> Array:
+    """Square error of means over blocks, each in units of its own noise, (batch,).
+
+    What moves many pixels at once is a small part of the mean over pixels, yet the noise
+    hides it least: at noise sigma the mean of n pixels is known to sigma/sqrt(n).
+
+    Parameters
+    ----------
+    error : Array, (batch, y, x)
+        Of the denoised image, in units of the noise level: at high noise it fades.
+    """
+    batch, height, width = error.shape
+
+    def of_means(side):
+        blocks = error.reshape(batch, height // side, side, width // side, side)
+        return jnp.mean(jnp.square(side * blocks.mean(axis=(2, 4))), axis=(1, 2))
+
+    return COARSE_WEIGHT * sum(of_means(height // count) for count in COARSE)
 
 
 def grit(key: Array, host: Array, most: float) -> Array:

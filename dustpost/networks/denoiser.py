@@ -67,15 +67,12 @@ class Denoiser(NamedTuple):
         -------
         Array, (batch, y, x)
         """
-        network = self._bind(params, light)
-        if self.parameterisation == "energy":
-            return edm.energy_denoise(network, x, sigma, self.moments)
-        ends = (self.axis.clear, self.axis.dusty)
-        return edm.denoise(network, x, sigma, self.moments, ends)
+        denoise = edm.energy_denoise if self.parameterisation == "energy" else edm.denoise
+        return denoise(self._bind(params, light), x, sigma, self.moments, self._ends)
 
     def energy(self, params: dict, x: Array, sigma: Array, light: Array) -> Array:
         """Return E, (batch,), of the energy network: -log p_sigma(x | S) + const(sigma, S)."""
-        return edm.energy(self._bind(params, light), x, sigma, self.moments)
+        return edm.energy(self._bind(params, light), x, sigma, self.moments, self._ends)
 
     def describe(self) -> dict:
         """Return what `rebuild` needs, as JSON values."""
@@ -86,6 +83,10 @@ class Denoiser(NamedTuple):
             "parameterisation": self.parameterisation,
             "precondition": self.moments._asdict(),
         }
+
+    @property
+    def _ends(self):
+        return self.axis.clear, self.axis.dusty
 
     def _bind(self, params, light):
         def run(scaled, noise):

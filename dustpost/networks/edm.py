@@ -1,19 +1,21 @@
 """Denoising with the preconditioning of EDM (Karras et al. 2022, Table 1).
 
-With data v of mean m and standard deviation s, and y = x - m, u = c_in y,
+With data v of mean m and standard deviation s, y = x - m, u = c_in y,
 
-    score    D0(x, sigma) = bound(m + c_skip y + c_out F(u, ln(sigma)/4)),
-    energy   E(x, sigma) = |y|^2 / 2(sigma^2 + s^2) - (s/sigma) <u, F(u, ln(sigma)/4)>,
-             D0(x, sigma) = x - sigma^2 grad E = m + c_skip y + c_out grad_u <u, F>,
+    score    D0(x, sigma) = N(x, sigma) = bound(m + c_skip y + c_out F(u, ln(sigma)/4)),
+    energy   E(x, sigma) = <x - c, x - N(x, sigma)> / (2 sigma^2),
+             D0(x, sigma) = x - sigma^2 grad E = c + grad_x <x - c, N(x, sigma) - c> / 2,
 
     c_skip = s^2/(sigma^2 + s^2),  c_out = sigma s/sqrt(sigma^2 + s^2),
     c_in = 1/sqrt(sigma^2 + s^2),  weight = 1/c_out^2,
 
 and the score of the data smoothed by sigma is (D0 - x)/sigma^2 (Tweedie). The energy
-(Salimans & Ho 2021; Du et al. 2023) is a log-density, -E + const, at the price of a
-gradient in every call; s/sigma = c_out/(sigma^2 c_in) gives both the same form.
+is a log-density, -E + const, at the price of a gradient in every call (compare Salimans &
+Ho 2021; Du et al. 2023; Hurault et al. 2022). Where N is homogeneous of degree 1 about c,
+such as a Gaussian's, it has the score of N itself (Euler), so that a score network is a good
+start for it; with c the data's clear end, a clear region is denoised to c without effort.
 `bound` is a smooth clip to the data's range: a denoiser that stays there pulls every
-runaway back, however far it went. An energy has none: its gradient would cease to be one.
+runaway back, however far it went. That of an energy may leave it a little.
 """
 
 from collections.abc import Callable
@@ -115,28 +117,26 @@ def denoise(
     return bound(moments.mean + raw, jnp.minimum(moments.softness * level, moments.softest), *ends)
 
 
-def energy(network: Network, x: Array, sigma: Array, moments: Precondition) -> Array:
+def energy(
+    network: Network, x: Array, sigma: Array, moments: Precondition, ends: tuple[float, float]
+) -> Array:
     """Return E, (batch,), so that p_sigma(x) is proportional to exp(-E); as `denoise`.
 
     The factor is a function of sigma and of the condition that nobody knows.
     """
-    centred = x - moments.mean
-    total = sigma**2 + moments.spread**2
-    inner = _product(network, centred * jax.lax.rsqrt(total)[:, None, None], jnp.log(sigma) / 4)
-    return 0.5 * (centred**2).sum(axis=(1, 2)) / total - (moments.spread / sigma) * inner
+    rest = x - denoise(network, x, sigma, moments, ends)
+    return 0.5 * ((x - ends[0]) * rest).sum(axis=(1, 2)) / sigma**2
 
 
-def energy_denoise(network: Network, x: Array, sigma: Array, moments: Precondition) -> Array:
-    """Return D0 = E[v | x] for a batch, x - sigma^2 grad E; as `denoise`, without a bound."""
-    skip, out, scale = coefficients(sigma[:, None, None], moments.spread)
-    centred = x - moments.mean
-    noise = jnp.log(sigma) / 4
-    force = jax.grad(lambda u: _product(network, u, noise).sum())(scale * centred)
-    return moments.mean + skip * centred + out * force
+def energy_denoise(
+    network: Network, x: Array, sigma: Array, moments: Precondition, ends: tuple[float, float]
+) -> Array:
+    """Return D0 = E[v | x] for a batch, x - sigma^2 grad E; as `denoise`."""
 
+    def product(x):
+        return 0.5 * ((x - ends[0]) * (denoise(network, x, sigma, moments, ends) - ends[0])).sum()
 
-def _product(network: Network, scaled: Array, noise: Array) -> Array:
-    return (scaled * network(scaled, noise)).sum(axis=(1, 2))
+    return ends[0] + jax.grad(product)(x)
 
 
 def ladder(high: Array, low: Array, steps: int, rho: float = 7.0) -> Array:

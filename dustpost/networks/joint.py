@@ -50,7 +50,7 @@ from dustpost.networks.unet import UNet
 
 ARCHITECTURE = "joint-1"
 SIZE = 64  # pixels a side of the networks whose files do not say
-BRIGHTEST = 40.0  # z0 of a host with a peak of 50
+HOST_ENDS = (0.0, 40.0)  # of z0: blank sky, a host with a peak of 50
 HIGHEST = 400.0  # spreads; drowns a whole map of 64x64 pixels, whose norm is 64 spreads
 TAU_LOW = 0.02
 WORKING = (0.05, 0.5)  # tau at which the samplers' hosts live
@@ -74,6 +74,9 @@ class JointDenoiser(NamedTuple):
         Name of v, see `dustpost.networks.coordinate`.
     size : int
         Pixels a side of the maps that it was trained on, and draws.
+    parameterisation : str
+        "score", or "energy": a network of the host alone, whose E[z0 | z] is the gradient
+        of an energy (`dustpost.networks.edm`).
     """
 
     network: UNet
@@ -82,6 +85,7 @@ class JointDenoiser(NamedTuple):
     sigma_high: float
     coordinate: str = "log_attenuation"
     size: int = SIZE
+    parameterisation: str = "score"
 
     @property
     def axis(self) -> Coordinate:
@@ -96,11 +100,12 @@ class JointDenoiser(NamedTuple):
     def alone(self, params: dict, z: Array, tau: Array) -> Array:
         """Return E[z0 | z], (batch, y, x), for z (batch, y, x) at tau (batch,)."""
 
-        def run(scaled, noise):
-            blank = jnp.full_like(noise, jnp.log(self.sigma_high) / 4)
-            return self._run(params, scaled, jnp.zeros_like(scaled), noise, blank)[..., 0]
+        denoise = edm.energy_denoise if self.parameterisation == "energy" else edm.denoise
+        return denoise(self._alone(params), z, tau, self.host, HOST_ENDS)
 
-        return edm.denoise(run, z, tau, self.host, (0.0, BRIGHTEST))
+    def energy(self, params: dict, z: Array, tau: Array) -> Array:
+        """Return E, (batch,), of an energy network: -log p_tau(z) + const(tau)."""
+        return edm.energy(self._alone(params), z, tau, self.host, HOST_ENDS)
 
     def pair(self, params: dict, z: Array, x: Array, tau: Array, sigma: Array) -> tuple:
         """Return grad_z log p_sigma(x | z) and E[v | z, x] for a batch: one call.
@@ -141,7 +146,15 @@ class JointDenoiser(NamedTuple):
             "dust": self.dust._asdict(),
             "sigma_high": self.sigma_high,
             "size": self.size,
+            "parameterisation": self.parameterisation,
         }
+
+    def _alone(self, params):
+        def run(scaled, noise):
+            blank = jnp.full_like(noise, jnp.log(self.sigma_high) / 4)
+            return self._run(params, scaled, jnp.zeros_like(scaled), noise, blank)[..., 0]
+
+        return run
 
     def _run(self, params, host, dust, *noise):
         images, levels = jnp.stack([host, dust], axis=-1), jnp.stack(noise, axis=-1)
@@ -165,6 +178,7 @@ def rebuild(facts: dict) -> JointDenoiser:
         float(facts["sigma_high"]),
         coordinate(facts["coordinate"]).name,
         int(facts.get("size", SIZE)),
+        facts.get("parameterisation", "score"),
     )
 
 
@@ -227,10 +241,8 @@ class JointTask(NamedTuple):
 
     def corrupt(self, key: Array, host: Array, transmission: Array) -> tuple[Array, ...]:
         """Return z0, v, z, x, (batch, y, x), tau and sigma, (batch,)."""
-        peak_key, rest = jax.random.split(key)
-        peak = jnp.exp(PEAKS * jax.random.normal(peak_key, (len(host), 1, 1)))
-        clean = clean_from_image(jnp.maximum(host, 0.0) * peak)
-        return self.noise(rest, clean, self.denoiser.axis.encode(transmission))
+        peak, rest = jax.random.split(key)
+        return self.noise(rest, peaked(peak, host), self.denoiser.axis.encode(transmission))
 
     def noise(self, key: Array, host: Array, dust: Array) -> tuple[Array, ...]:
         """Add noise to clean latents; what `corrupt` returns."""
@@ -308,7 +320,7 @@ def task(
     v : str
         Name of the dust's coordinate.
     parameterisation : str
-        "score"; there is no other.
+        "score"; an energy is that of the host alone, see `dustpost.networks.host`.
     channels, fold
         Of the network, see `dustpost.networks.unet.unet`.
 
@@ -319,7 +331,8 @@ def task(
     """
     if parameterisation != "score":
         raise DustpostError(
-            f"parameterisation {parameterisation}: the network of host and dust has score only."
+            f"parameterisation {parameterisation}: choose score (host and dust together) or "
+            "energy (the host alone)."
         )
     clean = clean_from_image(np.asarray(host[:SAMPLE], np.float32))
     dust = coordinate(v).encode(jnp.asarray(transmission[:SAMPLE], jnp.float32))
@@ -330,6 +343,12 @@ def task(
     network = unet.unet(channels, fold, outputs=3, noisy=2)
     high = float(f"{HIGHEST * moments[1].spread:.3g}")
     return JointTask(JointDenoiser(network, *moments, high, v, host.shape[-1]))
+
+
+def peaked(key: Array, host: Array) -> Array:
+    """z0 of hosts whose peaks are scattered about 1, (batch, y, x)."""
+    peak = jnp.exp(PEAKS * jax.random.normal(key, (len(host), 1, 1)))
+    return clean_from_image(jnp.maximum(host, 0.0) * peak)
 
 
 def _moments(images: np.ndarray, name: str) -> edm.Precondition:

@@ -13,6 +13,7 @@ of x up to a factor that depends on S and sigma. Draws are made by reverse diffu
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from jax import Array
 from dustpost.networks import edm
 from dustpost.networks.denoiser import Denoiser, rebuild
 from dustpost.networks.diffusion import Level, variance_exploding
+from dustpost.networks.symmetric import symmetric
 from dustpost.networks.unet import condition
 from dustpost.priors.weights import read_weights
 
@@ -113,7 +115,11 @@ class DustPrior:
             A score network's lies in the coordinate's range; an energy network's may
             leave it a little.
         """
-        return self._denoise(latent, sigma, _condition(condition))
+        light = _condition(condition)
+        if self.log_density is None:
+            return self._denoise(latent, sigma, light)
+        level = jnp.asarray(sigma, latent.dtype)
+        return symmetric(self._call, self.parameters, latent, level, light)
 
     def score(self, latent: Array, sigma: Array, condition: Array) -> Array:
         """Gradient of log p_sigma(x | S) with respect to x, (y, x)."""
@@ -158,12 +164,19 @@ class DustPrior:
         )
 
     def _denoise(self, latent, sigma, light):
-        level = jnp.asarray(sigma, latent.dtype)[None]
-        return self.denoiser.denoise(self.parameters, latent[None], level, light[None])[0]
+        return self._call(self.parameters, latent, jnp.asarray(sigma, latent.dtype), light)
+
+    @property
+    def _call(self):
+        return partial(_call, self.denoiser)
 
     def _log_density(self, latent, sigma, condition):
         light, level = _condition(condition), jnp.asarray(sigma, latent.dtype)[None]
         return -self.denoiser.energy(self.parameters, latent[None], level, light[None])[0]
+
+
+def _call(denoiser, parameters, latent, sigma, light):
+    return denoiser.denoise(parameters, latent[None], sigma[None], light[None])[0]
 
 
 # The methods' argument has the network's name for it.

@@ -6,10 +6,12 @@
 the first term being the host alone and g the cross term (see `dustpost.networks.joint`,
 whose network gives all three; Tweedie's formula). Draws of both come from one reverse
 diffusion (Karras et al. 2022, Algorithm 2), both noisy by the same number of spreads.
-There is no density.
+They have no density; `sim` has one where its network is an energy.
 """
 
 import json
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from dustpost.networks.diffusion import (
     variance_preserving,
 )
 from dustpost.networks.joint import JointDenoiser, rebuild
+from dustpost.networks.symmetric import symmetric
 from dustpost.priors.weights import read_weights
 
 SHIPPED = "joint.safetensors"
@@ -99,8 +102,15 @@ class JointPrior:
 
     def denoise_host(self, host_latent: Array, tau: Array) -> Array:
         """E[z0 | z], (y, x): one call of the network."""
+        call, level = partial(_alone, self.denoiser), jnp.asarray(tau, host_latent.dtype)
+        if self.denoiser.parameterisation == "energy":
+            return symmetric(call, self.parameters, host_latent, level, None)
+        return call(self.parameters, host_latent, level, None)
+
+    def energy_host(self, host_latent: Array, tau: Array) -> Array:
+        """-log p_tau(z) + const(tau), (), of an energy network."""
         level = _level(tau, host_latent)
-        return self.denoiser.alone(self.parameters, host_latent[None], level)[0]
+        return self.denoiser.energy(self.parameters, host_latent[None], level)[0]
 
     def conditional(
         self, host_latent: Array, dust_latent: Array, tau: Array, sigma: Array
@@ -197,7 +207,16 @@ class SimHostPrior:
     """
 
     joint: JointPrior
-    log_density: None = flax.struct.field(pytree_node=False, default=None)
+
+    @property
+    def log_density(self) -> Callable[[Array, Array, Array | None], Array] | None:
+        """log p_sigma(z) + const(sigma); None for a score network."""
+        energy = self.joint.denoiser.parameterisation == "energy"
+        return self._log_density if energy else None
+
+    def _log_density(self, latent, sigma, condition=None):
+        scale, noise = self.level(sigma)
+        return -self.joint.energy_host(latent / scale, noise / scale)
 
     @property
     def name(self) -> str:
@@ -262,12 +281,27 @@ def load_joint_prior(path: str | Path | None = None) -> JointPrior:
             f"{SHIPPED}: no weights of host and dust ship with this version; "
             "give a file that `dustpost train host` wrote."
         )
-    return JointPrior(*read_weights(path, SHIPPED, rebuild, "host"))
+    prior = JointPrior(*read_weights(path, SHIPPED, rebuild, "host"))
+    if prior.denoiser.parameterisation == "energy":
+        raise DustpostError(
+            f"{path}: an energy of hosts alone; the full cross term asks for host and dust "
+            "together, `dustpost train host --parameterisation score`."
+        )
+    return prior
 
 
 def load_sim_prior(path: str | Path | None = None) -> SimHostPrior:
-    """Read the host prior `sim`, see `load_joint_prior`."""
-    return SimHostPrior(load_joint_prior(path))
+    """Read the host prior `sim`: from a network of host and dust, or an energy of hosts alone.
+
+    Parameters and errors as those of `load_joint_prior`.
+    """
+    if path is None:
+        return SimHostPrior(load_joint_prior())
+    return SimHostPrior(JointPrior(*read_weights(path, SHIPPED, rebuild, "host")))
+
+
+def _alone(denoiser, parameters, latent, tau, condition):
+    return denoiser.alone(parameters, latent[None], tau[None])[0]
 
 
 def _level(level: Array, like: Array) -> Array:

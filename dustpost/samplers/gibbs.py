@@ -1,12 +1,12 @@
 """HMC within Gibbs, the band fluxes collapsed.
 
 A sweep is a scan of moves (`dustpost.samplers.moves`), each of which leaves one conditional of
-the target invariant: orbit, dust, host, slope; under the full cross term orbit, joint, slope.
+the target invariant: orbit, joint, slope, or, of a cut posterior, orbit, dust, host, slope.
 Warm-up fits each HMC move a frame (`retune`), in which it is nearly isotropic.
 
 F is integrated out of all of them and redrawn at once with each (`dustpost.samplers.flux`),
-so that their order is free. Without the cross term the target is a cut posterior: its two
-conditionals are those of no joint density, z and x must take turns.
+so that their order is free. With the cross term left out (cut) its two conditionals are those
+of no joint density: z and x must take turns.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ from dustpost.samplers import curvature, directions, flux, orbit
 from dustpost.samplers.frame import Frame
 from dustpost.samplers.moves import HMC, MOVES
 
-SCANS = {"cut": ("orbit", "dust", "host", "slope"), "full": ("orbit", "joint", "slope")}
+JOINT, APART = ("orbit", "joint", "slope"), ("orbit", "dust", "host", "slope")
 
 
 class Tuning(NamedTuple):
@@ -160,7 +160,7 @@ def kernel(
     measure_curl : bool
         Whether to measure the curl defect of the networks in this sweep.
     scan : tuple of str
-        Names of `MOVES`, in order; `SCANS` of the target's cross term where empty.
+        Names of `MOVES`, in order; `JOINT` or `APART`, as the target is, where empty.
 
     Returns
     -------
@@ -192,14 +192,14 @@ def scan_of(target: Target, scan: tuple = ()) -> tuple[str, ...]:
     DustpostError
         If a move is unknown, or `joint` is asked of a cut posterior.
     """
-    names = tuple(scan) or SCANS[target.cross_term]
+    names = tuple(scan) or (JOINT if target.joint else APART)
     for name in names:
         if name not in MOVES:
             raise DustpostError(f"scan: {name!r} is none of the moves {', '.join(MOVES)}")
-    if "joint" in names and target.cross_term == "cut":
+    if "joint" in names and not target.joint:
         raise DustpostError(
             "scan: 'joint' moves host and dust at once, which a cut posterior has no "
-            "Metropolis ratio for; use cross_term = 'full', or 'dust' and 'host' in turn"
+            "Metropolis ratio for; use cross_term = 'anchored', or 'dust' and 'host' in turn"
         )
     return names
 

@@ -94,7 +94,8 @@ def stack(targets: list[Target], chains: int) -> Target:
     Returns
     -------
     Target
-        Its observation and prior of the fluxes have an axis of galaxies x chains in front.
+        Its observation, prior of the fluxes and anchor have an axis of galaxies x chains in
+        front.
     """
 
     def gather(*leaves):
@@ -103,6 +104,7 @@ def stack(targets: list[Target], chains: int) -> Target:
     return targets[0].replace(
         observation=jax.tree.map(gather, *[target.observation for target in targets]),
         flux_prior=jax.tree.map(gather, *[target.flux_prior for target in targets]),
+        anchor=jax.tree.map(gather, *[target.anchor for target in targets]),
     )
 
 
@@ -112,7 +114,8 @@ def axes(target: Target) -> Target | None:
         return None
     shared = dict.fromkeys(("host_prior", "dust_prior", "slope_prior"))
     shared |= dict.fromkeys(("sigma_host", "sigma_dust"))
-    return target.replace(observation=0, flux_prior=0, **shared)
+    anchor = None if target.anchor is None else 0
+    return target.replace(observation=0, flux_prior=0, anchor=anchor, **shared)
 
 
 def _split(key: Array, number: int) -> Array:

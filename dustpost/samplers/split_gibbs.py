@@ -160,7 +160,7 @@ def draw_clean(
         return tuple(_descend(host_key, denoise, both, jnp.stack(seen)))
 
     host = _descend(host_key, lambda z, s: of_host.denoise(z, s, None), host_ladder, host)
-    light = coordinates.host_from_clean(host)
+    light = target.condition(coordinates.host_from_clean(host))
     dust = _descend(dust_key, lambda x, s: of_dust.denoise(x, s, light), dust_ladder, dust)
     return host, dust
 

@@ -1,0 +1,116 @@
+"""The task of a host network: an energy of the host alone.
+
+    E[z0 | z] = z - tau^2 grad E(z),      L = E  w(tau) |E[z0 | z] - z0|^2 + coarse
+
+(`dustpost.networks.edm`, whose energy this is; `batches.coarse` for the last term), on the
+hosts of `dustpost.networks.joint`. The score of an energy is a gradient field, which that of
+`joint.JointDenoiser.alone` is not quite: where directions are soft, even a rotation of a tenth
+of the noise's precision drives a long trajectory, and no Metropolis ratio can tell.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from dustpost.coordinates import clean_from_image
+from dustpost.networks import batches, edm, joint
+from dustpost.networks.joint import JointDenoiser
+
+LEVELS = (0.07, 0.14, 0.3, 1.0)  # tau where validation looks
+
+
+def task(
+    host: np.ndarray,
+    transmission: np.ndarray,
+    v: str = "log_attenuation",
+    parameterisation: str = "score",
+    channels: tuple[int, ...] | None = None,
+    fold: int = 2,
+) -> "HostTask | joint.JointTask":
+    """Return what `dustpost train host` trains.
+
+    The energy of the host alone, or the score of host and dust; parameters and errors as
+    those of `dustpost.networks.joint.task`.
+    """
+    if parameterisation != "energy":
+        return joint.task(host, transmission, v, parameterisation, channels, fold)
+    both = joint.task(host, transmission, v, "score", channels, fold)
+    return HostTask(both.denoiser._replace(parameterisation="energy"))
+
+
+class HostTask(NamedTuple):
+    """A `dustpost.networks.training.Task`.
+
+    Attributes
+    ----------
+    denoiser : JointDenoiser
+        Its parameterisation is "energy".
+    """
+
+    denoiser: JointDenoiser
+
+    @property
+    def tau_high(self) -> float:
+        """Highest noise level."""
+        return joint.HIGHEST * self.denoiser.host.spread
+
+    def after(self, facts: dict[str, Any]) -> "HostTask":
+        """Return the task that goes on from weights with these metadata: in their moments."""
+        host = edm.Precondition(**facts["host"])
+        return HostTask(self.denoiser._replace(host=host, sigma_high=float(facts["sigma_high"])))
+
+    def init(self, key: Array) -> dict:
+        """Return random parameters."""
+        return self.denoiser.init(key)
+
+    def corrupt(self, key: Array, host: Array, transmission: Array) -> tuple[Array, ...]:
+        """Return z0 and z, (batch, y, x), and tau, (batch,)."""
+        peak, level, noise = jax.random.split(key, 3)
+        clean = joint.peaked(peak, host)
+        tau = batches.working_levels(
+            level,
+            len(host),
+            joint.TAU_LOW,
+            self.tau_high,
+            self.denoiser.host.spread,
+            joint.WORKING,
+        )
+        return clean, clean + tau[:, None, None] * jax.random.normal(noise, clean.shape), tau
+
+    def loss(self, params: dict, part: tuple[Array, ...]) -> Array:
+        """Return the mean weighted square error of z0."""
+        clean, z, tau = part
+        error = self.denoiser.alone(params, z, tau) - clean
+        weight = edm.loss_weight(tau, self.denoiser.host.spread)
+        fine = weight * jnp.mean(error**2, axis=(1, 2))
+        return jnp.mean(fine + batches.coarse(error / tau[:, None, None]))
+
+    def validate(
+        self, params: dict, host: np.ndarray, transmission: np.ndarray
+    ) -> dict[str, float]:
+        """Measure the rms error of z0 at each of `LEVELS` (keys: tau)."""
+        clean = clean_from_image(jnp.asarray(host, jnp.float32))
+        found = {tau: _errors(self.denoiser, params, clean, jnp.float32(tau)) for tau in LEVELS}
+        return {str(tau): float(np.sqrt(np.mean(np.square(e)))) for tau, e in found.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what rebuilds the denoiser, and the noise it was trained for."""
+        return self.denoiser.describe() | {
+            "tau": [joint.TAU_LOW, self.tau_high],
+            "sigma": [self.denoiser.axis.sigma_low, self.denoiser.sigma_high],
+            "peaks": joint.PEAKS,
+        }
+
+
+@partial(jax.jit, static_argnums=0)
+def _errors(denoiser, params, clean, tau):
+    def one(inputs):
+        key, image = inputs
+        z = image + tau * jax.random.normal(key, image.shape)
+        return denoiser.alone(params, z[None], tau[None])[0] - image
+
+    return jax.lax.map(one, (jax.random.split(jax.random.key(1), len(clean)), clean))

@@ -1,0 +1,107 @@
+"""The energy of hosts alone: its density against its score, its training, its files."""
+
+import json
+from importlib.resources import files
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dustpost.errors import DustpostError
+from dustpost.networks import batches, checkpoint, edm, host, joint
+from dustpost.networks.diffusion import sigma_of
+from dustpost.networks.unet import UNet
+from dustpost.priors.joint import load_joint_prior, load_sim_prior
+
+TINY = UNet((8, 8), (1, 1), (1,), 8, 2, outputs=3, noisy=2)
+SIDE = 16
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Most of the time here is XLA's, and the network is tiny."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def task():
+    """A tiny network of hosts like those of the simulator."""
+    moments = edm.Precondition(0.5, 1.0, softest=0.1), edm.Precondition(0.1, 0.2)
+    return host.HostTask(
+        joint.JointDenoiser(TINY, *moments, 80.0, size=SIDE, parameterisation="energy")
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(task, tmp_path_factory):
+    """A weight file of it, nothing zero."""
+    random = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: np.asarray(leaf + 0.1 * random.normal(size=leaf.shape), np.float32),
+        jax.jit(task.init)(jax.random.key(0)),
+    )
+    path = tmp_path_factory.mktemp("energy") / "weights.safetensors"
+    checkpoint.save(path, params, checkpoint.describe(**task.describe()))
+    return path
+
+
+def test_density_and_score_belong_together(weights):
+    prior = load_sim_prior(weights)
+    sigma = sigma_of(jnp.asarray(0.02))
+    z = 3.0 + jax.random.normal(jax.random.key(0), (SIDE, SIDE))
+    score = jax.jit(prior.score)(z, sigma)
+    slope = jax.jit(jax.grad(prior.log_density))(z, sigma)
+    np.testing.assert_allclose(score, slope, rtol=1e-3, atol=1e-4 * np.abs(slope).max())
+
+
+def test_score_networks_have_no_density():
+    assert load_sim_prior(str(files("dustpost.data") / "joint.safetensors")).log_density is None
+
+
+def test_full_cross_term_asks_for_host_and_dust(weights):
+    with pytest.raises(DustpostError, match="an energy of hosts alone"):
+        load_joint_prior(weights)
+
+
+def test_loss_falls_by_a_step_down_its_gradient(task):
+    """And what it is fed is noise of the level that it says."""
+    image = jnp.zeros((64, SIDE, SIDE)).at[:, 6:10, 6:10].set(1.0)
+    z0, z, tau = part = jax.jit(task.corrupt)(jax.random.key(1), image, image)
+    np.testing.assert_allclose(jnp.std(z - z0, axis=(1, 2)), tau, rtol=0.3)
+    assert 0.55 < jnp.mean((tau > joint.WORKING[0]) & (tau < joint.WORKING[1])) < 0.95
+    loss = jax.jit(jax.value_and_grad(task.loss))
+    params = jax.jit(task.init)(jax.random.key(0))
+    before, slope = loss(params, part)
+    size = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(slope))
+    after, _ = loss(jax.tree.map(lambda p, g: p - 1e-2 * before * g / size, params, slope), part)
+    assert 0.9 < (before - after) / (1e-2 * before) < 1.1
+
+
+def test_coarse_errors_count_in_units_of_their_noise():
+    """White noise counts as much as in the mean over pixels; an offset n times as much."""
+    noise = jax.random.normal(jax.random.key(0), (200, 64, 64))
+    weight = batches.COARSE_WEIGHT
+    each = len(batches.COARSE) * weight
+    np.testing.assert_allclose(batches.coarse(noise).mean(), each, rtol=0.1)
+    offset = batches.coarse(jnp.ones((1, 64, 64)))
+    np.testing.assert_allclose(offset, weight * (8**2 + 16**2 + 64**2), rtol=1e-6)
+
+
+def test_train_host_as_an_energy(dustpost, tmp_path):
+    random = np.random.default_rng(0)
+    images = random.uniform(0.1, 1, (2, 16, SIDE, SIDE)).astype(np.float16)
+    np.savez(
+        tmp_path / "pairs.npz",
+        host=images[0] / images[0].max((1, 2), keepdims=True),
+        transmission=images[1],
+    )
+    arguments = "train", "host", "--parameterisation", "energy", "--pairs", tmp_path / "pairs.npz"
+    arguments += "--steps", 1, "--batch", 4, "--channels", "4,4,4", "--out", tmp_path / "run"
+    code, _, err = dustpost(*arguments)
+    assert code == 0, err
+    facts = checkpoint.metadata(tmp_path / "run" / "weights.safetensors")
+    assert json.loads(facts["parameterisation"]) == "energy"
+    assert load_sim_prior(tmp_path / "run" / "weights.safetensors").log_density is not None
