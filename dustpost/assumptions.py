@@ -29,8 +29,8 @@ TARGETS = {
 CROSS_TERMS = {
     "cut": "A cut posterior, as in Siegel & Melchior (2024): what the dust prior says about the "
     "host is left out, so the draws follow no single joint density.",
-    "anchored": "The dust prior is that of one host, the mean of the chains' in the warm-up: what the "
-    "dust prior says about the host is left out, and so is what doubt of the host does to it.",
+    "anchored": "The dust prior is that of one host, the mean of the chains' in the warm-up: left "
+    "out are what the dust prior says about the host, and what doubt of the host does to it.",
     "full": "The host feels the dust prior through its condition, as the joint density demands.",
 }
 HOSTS = {

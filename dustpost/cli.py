@@ -65,7 +65,7 @@ def sample(
     host_prior: HostPrior = None,
     host_weights: HostWeights = None,
     dust_weights: DustWeights = None,
-    cross_term: Annotated[str | None, typer.Option(help="anchored, cut, full.")] = None,
+    cross_term: Annotated[str | None, typer.Option(help="cut, anchored, full.")] = None,
     target: Annotated[str | None, typer.Option(help="denoised, smoothed.")] = None,
     flux_prior: FluxPrior = None,
     curve: Curve = None,

@@ -72,7 +72,7 @@ SETTINGS = {
     "curve": "calzetti-noll, or paper",
     "norm": "lambda0, or paper",
     "target": "denoised, or smoothed",
-    "cross_term": "anchored (dust given one host), cut (a cut posterior), or full",
+    "cross_term": "cut (a cut posterior), anchored (dust given one host), or full",
     "sampler": "gibbs, langevin, split-gibbs",
     "sigma_dust": "noise level of the dust latent, in the coordinate named by dust_coordinate",
     "dust_coordinate": "what sigma_dust is in: transmission, optical_depth or log_attenuation",

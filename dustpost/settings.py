@@ -12,7 +12,7 @@ from dustpost.errors import DustpostError
 CHOICES = {
     "sampler": ("gibbs", "langevin", "split-gibbs"),
     "host_prior": ("auto", "hsc64", "sim"),
-    "cross_term": ("anchored", "cut", "full"),
+    "cross_term": ("cut", "anchored", "full"),
     "target": ("denoised", "smoothed"),
     "flux_prior": ("colours", "flat"),
     "curve": ("calzetti-noll", "paper"),
@@ -36,10 +36,10 @@ class Settings:
     host_weights, dust_weights : str
         Weight files in place of those installed; "" for these. Under "full" the dust's are
         those of the network of hosts and dust.
-    cross_term : {"anchored", "cut", "full"}
-        "anchored" holds the dust's condition at one host, the mean of the chains' in the
-        warm-up, and moves all latents at once; "cut" is the paper's Eq. 3,
-        grad_S log p(D | S) left out; "full" adds it, by the network of hosts and dust.
+    cross_term : {"cut", "anchored", "full"}
+        "cut" is the paper's Eq. 3, grad_S log p(D | S) left out; "anchored" holds the dust's
+        condition at one host, the mean of the chains' in the warm-up, and moves all latents
+        at once; "full" has the gradient, by the network of hosts and dust.
     target : {"denoised", "smoothed"}
         The latents carry noise; the likelihood sees the denoised galaxy, or the noisy one.
     flux_prior : {"colours", "flat"}
@@ -88,7 +88,7 @@ class Settings:
     host_prior: str = "auto"
     host_weights: str = ""
     dust_weights: str = ""
-    cross_term: str = "anchored"
+    cross_term: str = "cut"
     target: str = "denoised"
     flux_prior: str = "colours"
     curve: str = "calzetti-noll"

@@ -7,11 +7,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import xarray as xr
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from dustpost.io.netcdf import open_posterior
 from dustpost.io.read import read
 from dustpost.priors.host import find_hsc64
 from dustpost.sample import build_target
@@ -19,7 +19,8 @@ from dustpost.sensitivity.draw import draw
 from dustpost.settings import read_settings
 
 DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
-SHORT = """chains = 2
+SHORT = """host_prior = "sim"
+chains = 2
 relax = 25
 warmup = 5
 draws = 10
@@ -70,7 +71,7 @@ def test_dustmap_follows_its_contract(results):
 
 @needs_hsc64
 def test_posterior_follows_its_contract(results):
-    tree = xr.open_datatree(results / "demo" / "posterior.nc")
+    tree = open_posterior(results / "demo" / "posterior.nc")
     assert {"F", "delta", "mean_attenuation", "covering_fraction", "log_screen"} <= set(
         tree["posterior"].data_vars
     )
@@ -81,12 +82,11 @@ def test_posterior_follows_its_contract(results):
     assert 0 < transmission.min() <= transmission.max() <= 1
     np.testing.assert_allclose(tree["posterior_maps"]["S"].sum(("y", "x")), 1, rtol=1e-4)
     stats = tree["sample_stats"]
-    assert {"acceptance_joint", "acceptance_orbit", "curl_defect"} <= set(stats.data_vars)
+    assert {"acceptance_dust", "acceptance_host", "curl_defect"} <= set(stats.data_vars)
     table = Table.read(results / "demo" / "summary.ecsv")
     assert len(table) == 9
     page = (results / "demo" / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page)  # self-contained
-    tree.close()
 
 
 @needs_hsc64
@@ -96,17 +96,29 @@ def test_the_other_samplers(dustpost, results, tmp_path, name):
         "sample", DEMO, "--out", tmp_path, "--config", results / "short.toml", "--sampler", name
     )
     assert code == 0
-    with xr.open_datatree(tmp_path / "demo" / "posterior.nc") as tree:
-        assert tree["constant_data"].attrs["sampler"] == name
-        assert np.isfinite(tree["posterior"]["F"]).all()
+    tree = open_posterior(tmp_path / "demo" / "posterior.nc")
+    assert tree["constant_data"].attrs["sampler"] == name
+    assert np.isfinite(tree["posterior"]["F"]).all()
     assert ("has no acceptance" in out) == (name == "langevin")
+
+
+@needs_hsc64
+def test_dust_given_one_host(dustpost, results, tmp_path):
+    """All latents at once, in the default pipeline, anchors and frames refitted."""
+    arguments = "--out", tmp_path, "--config", results / "short.toml", "--cross-term", "anchored"
+    code, out, _ = dustpost("sample", DEMO, *arguments)
+    assert code == 0
+    tree = open_posterior(tmp_path / "demo" / "posterior.nc")
+    assert tree["constant_data"].attrs["cross_term"] == "anchored"
+    assert {"acceptance_joint", "acceptance_orbit"} <= set(tree["sample_stats"].data_vars)
+    assert tree["sample_stats"]["acceptance_joint"].mean() > 0.1
 
 
 @needs_hsc64
 def test_a_seed_repeats(dustpost, results, tmp_path):
     dustpost("demo", "--out", tmp_path, "--config", results / "short.toml")
     first, second = (
-        xr.open_datatree(folder / "demo" / "posterior.nc") for folder in (results, tmp_path)
+        open_posterior(folder / "demo" / "posterior.nc") for folder in (results, tmp_path)
     )
     for group in ("posterior", "posterior_maps"):
         for name, values in first[group].data_vars.items():
@@ -209,7 +221,7 @@ def test_sensitivity_takes_the_draws_of_sample(dustpost, results):
 @needs_hsc64
 def test_a_choice_is_drawn_as_the_fit_is(results):
     """`sensitivity.draw` of the fit's own target is `sample` itself, draw by draw."""
-    tree = xr.open_datatree(results / "demo" / "posterior.nc")
+    tree = open_posterior(results / "demo" / "posterior.nc")
     settings, cutout = read_settings(results / "short.toml", {}), read([DEMO])
     target = build_target(cutout, settings)
     again = draw(jax.random.key(settings.seed), cutout, target, settings, "colours")
@@ -217,4 +229,3 @@ def test_a_choice_is_drawn_as_the_fit_is(results):
         np.testing.assert_allclose(
             again["posterior"][name], tree["posterior"][name], rtol=1e-4, atol=1e-6
         )
-    tree.close()
