@@ -3,7 +3,8 @@
     L = E  weight(sigma) sum_p w_p (D0(v + sigma e, sigma, S) - v)_p^2
 
 (Karras et al. 2022, Eq. 8), where w_p, a function of the host alone, favours pixels
-with light: it moves effort, not the optimum, which stays E[v | x, S].
+with light: it moves effort, not the optimum, which stays E[v | x, S]. So do, for an energy,
+`batches.coarse`, which is added to it, and `batches.working_levels`.
 """
 
 from functools import partial
@@ -22,6 +23,7 @@ from dustpost.networks.unet import condition, unet
 
 LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # where validation looks, in spreads
 SIGMA_HIGH = 750.0  # in spreads: a whole map's dust must drown, see `DustTask`
+WORKING = (0.3, 2.5)  # sigma at which the samplers' dust lives, in spreads
 SAMPLE = 2048  # pairs that the moments are taken over
 
 
@@ -60,9 +62,13 @@ class DustTask(NamedTuple):
         """Return clean and noisy maps, conditions, (batch, y, x), and noise levels, (batch,)."""
         level, noise, grain = jax.random.split(key, 3)
         clean = self.denoiser.axis.encode(transmission)
-        sigma = batches.noise_levels(
-            level, host.shape[0], self.sigma_low, self.sigma_high, self.denoiser.moments.spread
-        )
+        spread = self.denoiser.moments.spread
+        how = host.shape[0], self.sigma_low, self.sigma_high, spread
+        if self.denoiser.parameterisation == "energy":
+            working = tuple(spread * end for end in WORKING)
+            sigma = batches.working_levels(level, *how, working)
+        else:
+            sigma = batches.noise_levels(level, *how)
         noisy = clean + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
         return clean, noisy, condition(batches.grit(grain, host, self.host_noise)), sigma
 
@@ -72,8 +78,11 @@ class DustTask(NamedTuple):
         found = self.denoiser.denoise(params, noisy, sigma, light)
         weight = 0.2 + jnp.clip(light, 0.0, 1.5)
         weight = weight / weight.mean(axis=(1, 2), keepdims=True)
-        error = (weight * (found - clean) ** 2).mean(axis=(1, 2))
-        return jnp.mean(edm.loss_weight(sigma, self.denoiser.moments.spread) * error)
+        error = edm.loss_weight(sigma, self.denoiser.moments.spread)
+        error = error * (weight * (found - clean) ** 2).mean(axis=(1, 2))
+        if self.denoiser.parameterisation == "energy":
+            error = error + batches.coarse((found - clean) / sigma[:, None, None])
+        return jnp.mean(error)
 
     def validate(
         self, params: dict, host: np.ndarray, transmission: np.ndarray

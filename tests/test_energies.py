@@ -1,4 +1,4 @@
-"""The energy of hosts alone: its density against its score, its training, its files."""
+"""Energies: the density of hosts alone against its score, training, files."""
 
 import json
 from importlib.resources import files
@@ -12,6 +12,7 @@ from dustpost.errors import DustpostError
 from dustpost.networks import batches, checkpoint, edm, host, joint
 from dustpost.networks.diffusion import sigma_of
 from dustpost.networks.unet import UNet
+from dustpost.priors.dust import load_dust_prior
 from dustpost.priors.joint import load_joint_prior, load_sim_prior
 
 TINY = UNet((8, 8), (1, 1), (1,), 8, 2, outputs=3, noisy=2)
@@ -90,18 +91,16 @@ def test_coarse_errors_count_in_units_of_their_noise():
     np.testing.assert_allclose(offset, weight * (8**2 + 16**2 + 64**2), rtol=1e-6)
 
 
-def test_train_host_as_an_energy(dustpost, tmp_path):
+@pytest.mark.parametrize(("kind", "load"), [("host", load_sim_prior), ("dust", load_dust_prior)])
+def test_train_an_energy(dustpost, tmp_path, kind, load):
     random = np.random.default_rng(0)
-    images = random.uniform(0.1, 1, (2, 16, SIDE, SIDE)).astype(np.float16)
-    np.savez(
-        tmp_path / "pairs.npz",
-        host=images[0] / images[0].max((1, 2), keepdims=True),
-        transmission=images[1],
-    )
-    arguments = "train", "host", "--parameterisation", "energy", "--pairs", tmp_path / "pairs.npz"
+    host, transmission = random.uniform(0.1, 1, (2, 16, SIDE, SIDE)).astype(np.float16)
+    host = host / host.max((1, 2), keepdims=True)
+    np.savez(tmp_path / "pairs.npz", host=host, transmission=transmission)
+    arguments = "train", kind, "--parameterisation", "energy", "--pairs", tmp_path / "pairs.npz"
     arguments += "--steps", 1, "--batch", 4, "--channels", "4,4,4", "--out", tmp_path / "run"
     code, _, err = dustpost(*arguments)
     assert code == 0, err
     facts = checkpoint.metadata(tmp_path / "run" / "weights.safetensors")
     assert json.loads(facts["parameterisation"]) == "energy"
-    assert load_sim_prior(tmp_path / "run" / "weights.safetensors").log_density is not None
+    assert load(tmp_path / "run" / "weights.safetensors").log_density is not None
