@@ -33,6 +33,12 @@ needs_hsc64 = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def short_climb(monkeypatch):
+    """The files of a run do not depend on how near its start was to the maximum."""
+    monkeypatch.setattr("dustpost.sample.MOST_ITERATIONS", 40)
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """One short run of the demo, for all that looks at its files."""
@@ -133,8 +139,7 @@ def test_check_of_a_short_run_fails_with_advice(dustpost, results):
 
 
 @needs_hsc64
-def test_map(dustpost, tmp_path, monkeypatch):
-    monkeypatch.setattr("dustpost.sample.MOST_ITERATIONS", 40)
+def test_map(dustpost, tmp_path):
     code, _, _ = dustpost("map", DEMO, "--out", tmp_path)
     assert code == 0
     with fits.open(tmp_path / "demo" / "dustmap.fits", checksum=True) as hdus:
