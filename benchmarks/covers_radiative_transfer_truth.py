@@ -12,8 +12,8 @@ u. Methods, on the same pixels:
 map      the maximum a posteriori (Siegel & Melchior 2024)
 pixels   the peer without a spatial prior, `dustpost.reproduce.pixels`: PSFs matched, each
          pixel's A and slope from its own colours
-anchored `dustpost sample`
-cut      the same with --cross-term cut
+cut      `dustpost sample`, the cut posterior
+anchored the same with --cross-term anchored
 full     the same with the cross term
 
 Every fit is kept in OUT/fits; the same command goes on, others may run beside it. What is

@@ -66,6 +66,14 @@ def forget_programs():
         gc.collect()
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """For modules of tiny networks, where most of the time is XLA's."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def float64():
     """Run one test in double precision."""

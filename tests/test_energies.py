@@ -19,12 +19,7 @@ TINY = UNet((8, 8), (1, 1), (1,), 8, 2, outputs=3, noisy=2)
 SIDE = 16
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Most of the time here is XLA's, and the network is tiny."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,7 @@ FIELD = GaussianPrior(jnp.full((16, 16), 0.5), matern_power((16, 16), 0.1**2, 4.
 DESIGN = ("--channels", "4,4,4", "--batch", 4, "--every", 2)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Most of the time here is XLA's, and the networks are tiny."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,7 @@ ENERGY = SCORE._replace(parameterisation="energy")
 BOTH = pytest.mark.parametrize("denoiser", [SCORE, ENERGY], ids=["score", "energy"])
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Most of the time here is XLA's, and the networks are tiny."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,12 @@ def noise_levels(key: Array, batch: int, low: float, high: float, spread: float)
     return jnp.clip(jnp.exp(jnp.interp(place, jnp.array([0.0, SHARE, 1.0]), ends)), low, high)
 
 
+def log_uniform(key: Array, count: int, ends: tuple[float, float]) -> Array:
+    """Draw numbers between two ends, stratified in their logarithm, (count,)."""
+    place = (jax.random.uniform(key) + jnp.arange(count) / count) % 1.0
+    return ends[0] * (ends[1] / ends[0]) ** place
+
+
 def working_levels(
     key: Array, batch: int, low: float, high: float, spread: float, working: tuple[float, float]
 ) -> Array:
@@ -75,8 +81,7 @@ def working_levels(
     """
     first, second = jax.random.split(key)
     many = int(WORKING_SHARE * batch)
-    place = (jax.random.uniform(first) + jnp.arange(many) / many) % 1.0
-    quiet = working[0] * (working[1] / working[0]) ** place
+    quiet = log_uniform(first, many, working)
     return jnp.concatenate([quiet, noise_levels(second, batch - many, low, high, spread)])
 
 

@@ -24,12 +24,7 @@ LEVELS = (0.07, 0.14, 0.3, 1.0)  # tau where validation looks
 
 
 def task(
-    host: np.ndarray,
-    transmission: np.ndarray,
-    v: str = "log_attenuation",
-    parameterisation: str = "score",
-    channels: tuple[int, ...] | None = None,
-    fold: int = 2,
+    host: np.ndarray, transmission: np.ndarray, parameterisation: str = "score", **design
 ) -> "HostTask | joint.JointTask":
     """Return what `dustpost train host` trains.
 
@@ -37,8 +32,8 @@ def task(
     those of `dustpost.networks.joint.task`.
     """
     if parameterisation != "energy":
-        return joint.task(host, transmission, v, parameterisation, channels, fold)
-    both = joint.task(host, transmission, v, "score", channels, fold)
+        return joint.task(host, transmission, parameterisation=parameterisation, **design)
+    both = joint.task(host, transmission, **design)
     return HostTask(both.denoiser._replace(parameterisation="energy"))
 
 

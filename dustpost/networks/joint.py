@@ -226,8 +226,7 @@ class JointTask(NamedTuple):
         def mixed(key, *noise):
             return jax.random.permutation(key, batches.noise_levels(*noise))
 
-        place = (jax.random.uniform(keys[0]) + jnp.arange(many) / many) % 1.0
-        quiet = WORKING[0] * (WORKING[1] / WORKING[0]) ** place
+        quiet = batches.log_uniform(keys[0], many, WORKING)
         first = quiet, mixed(keys[1], keys[2], many, low, high, dust)
         lowest = min(low / dust, TAU_LOW / host)
         spreads = batches.noise_levels(keys[3], some, lowest, HIGHEST, 1.0)
