@@ -44,18 +44,24 @@ class Position(NamedTuple):
 
 
 class Host(NamedTuple):
-    """A host's latent z, and S that it stands for, (y, x) each."""
+    """A host's latent z, S that it stands for, (y, x) each, and log p_sigma(z), 0 if unknown."""
 
     latent: Array
     image: Array
+    log_density: Array | float = 0.0
 
 
 class Dust(NamedTuple):
-    """D (y, x), the score of p_sigma(x | host), and its cross term: the gradient by z."""
+    """D (y, x), the score of p_sigma(x | host), its cross term: the gradient by z, and its log.
+
+    The last is 0 where it is unknown, and known up to a constant (under cut, one that
+    depends on z).
+    """
 
     transmission: Array
     score: Array
     cross: Array
+    log_density: Array | float = 0.0
 
 
 class Galaxy(NamedTuple):
@@ -92,7 +98,8 @@ class Evaluation(NamedTuple):
     log_density : Array, ()
         Explicit part: collapsed likelihood and explicit priors.
     gradient : pytree
-        Gradient of the explicit part.
+        Gradient of the explicit part; where the block has a `log_prior`, maybe that of the
+        two together, and `score` is then 0.
     galaxy : Galaxy
     """
 
@@ -182,28 +189,34 @@ class Target:
 
     def host_of(self, latent: Array) -> tuple[Host, Array]:
         """S and the score of p_sigma(z): one call of the network."""
-        clean = self.host_prior.denoise(latent, self.sigma_host, None)
-        level = self.host_prior.level(self.sigma_host)
-        score = score_from_denoised(latent, clean, level)
+        prior, given = self.host_prior, (latent, self.sigma_host, None)
+        clean, level = prior.denoise(*given), prior.level(self.sigma_host)
         seen = clean if self.kind == "denoised" else latent / level.scale
-        return Host(latent, coordinates.host_from_clean(seen)), score
+        image = coordinates.host_from_clean(seen)
+        if prior.log_density is None:
+            return Host(latent, image), score_from_denoised(latent, clean, level)
+        return Host(latent, image, prior.log_density(*given, clean)), prior.score(*given)
 
     def dust_of(self, latent: Array, host: Host) -> Dust:
         """D and the score of p_sigma(x | host), cross term included: one call of the network."""
-        prior = self.dust_prior
+        prior, level = self.dust_prior, self.dust_prior.level(self.sigma_dust)
+        known, log_density = prior.log_density is not None, 0.0
         if self.cross_term == "full":
             scale, noise = self.host_prior.level(self.sigma_host)
-            cross, clean = prior.conditional(
-                host.latent / scale, latent, noise / scale, self.sigma_dust
-            )
-            cross = cross / scale
+            given = host.latent / scale, latent, noise / scale, self.sigma_dust
+            cross, clean = prior.conditional(*given)
+            cross, score = cross / scale, score_from_denoised(latent, clean, level)
+            if known:
+                log_density = prior.log_density(*given)
         else:
-            clean = prior.denoise(latent, self.sigma_dust, self.condition(host.image))
-            cross = jnp.zeros_like(host.latent)
-        level = prior.level(self.sigma_dust)
-        score = score_from_denoised(latent, clean, level)
+            given = latent, self.sigma_dust, self.condition(host.image)
+            clean, cross = prior.denoise(*given), jnp.zeros_like(host.latent)
+            if known:
+                log_density, score = prior.log_density(*given, clean), prior.score(*given)
+            else:
+                score = score_from_denoised(latent, clean, level)
         seen = clean if self.kind == "denoised" else latent / level.scale
-        return Dust(prior.transmission(seen), score, cross)
+        return Dust(prior.transmission(seen), score, cross, log_density)
 
     def draw_dust(self, key: Array, host: Host) -> Array:
         """Draw x from its prior given the host, (y, x)."""
@@ -237,11 +250,13 @@ class Target:
             dust = self.dust_of(latent, host)
             log_density, galaxy = self.explicit(host.image, dust.transmission, slope)
             log_density = log_density + self.slope_prior.log_prob(slope)
-            return log_density, (galaxy, (dust.score, jnp.zeros_like(slope)))
+            of_dust = dust.score, jnp.zeros_like(slope)
+            return Explicit(log_density, dust.log_density, galaxy, of_dust)
 
-        density = self.log_dust
-        log_prior = None if density is None else lambda moving: density(moving[0], host.latent)
-        return Block(score, _evaluate(explicit), log_prior)
+        def log_prior(moving):
+            return self.dust_of(moving[0], host).log_density
+
+        return _block(score, explicit, log_prior, self.dust_prior.log_density is not None)
 
     def host_block(self, dust: Array, slope: Array) -> Block:
         """Block of z given x and delta; D follows the host."""
@@ -281,32 +296,14 @@ class Target:
             log_density, galaxy = self.explicit(host.image, dust.transmission, position.slope)
             log_density = log_density + self.slope_prior.log_prob(position.slope)
             score = Position(of_host + dust.cross, dust.score, jnp.zeros_like(position.slope))
-            return log_density, (galaxy, score)
+            return Explicit(log_density, host.log_density + dust.log_density, galaxy, score)
 
-        of_host, of_dust = self.host_prior.log_density, self.log_dust
-        log_prior = None
-        if self.joint and of_host is not None and of_dust is not None:
-            log_prior = lambda at: (  # noqa: E731
-                of_host(at.host, self.sigma_host) + of_dust(at.dust, at.host)
-            )
-        return Block(score, _evaluate(explicit), log_prior)
+        def log_prior(position):
+            host, _ = self.host_of(position.host)
+            return host.log_density + self.dust_of(position.dust, host).log_density
 
-    @property
-    def log_dust(self) -> Callable[[Array, Array], Array] | None:
-        """log p_sigma(x | host), of x and z; None where the dust prior has only a score.
-
-        Under cut up to a constant that depends on z.
-        """
-        if self.dust_prior.log_density is None:
-            return None
-        if self.cross_term == "full":
-            scale, noise = self.host_prior.level(self.sigma_host)
-            return lambda dust, host: self.dust_prior.log_density(
-                host / scale, dust, noise / scale, self.sigma_dust
-            )
-        return lambda dust, host: self.dust_prior.log_density(
-            dust, self.sigma_dust, self.condition(self.host_of(host)[0].image)
-        )
+        of_both = self.host_prior.log_density, self.dust_prior.log_density
+        return _block(score, explicit, log_prior, self.joint and None not in of_both)
 
     def drift(self, position: Position) -> tuple[Position, Galaxy]:
         """Gradient of the whole target (under cut, the paper's Eq. 3), and the galaxy there."""
@@ -314,10 +311,25 @@ class Target:
         return jax.tree.map(jnp.add, found.score, found.gradient), found.galaxy
 
 
-def _evaluate(explicit: Callable) -> Callable[[Any], Evaluation]:
-    def evaluate(moving):
-        value = jax.value_and_grad(explicit, has_aux=True)(moving)
-        (log_density, (galaxy, score)), gradient = value
-        return Evaluation(score, log_density, gradient, galaxy)
+class Explicit(NamedTuple):
+    """A block at a place: explicit part, log of the prior if it is known, galaxy, prior's score."""
 
-    return evaluate
+    log_density: Array
+    log_prior: Array | float
+    galaxy: Galaxy
+    score: Any
+
+
+def _block(score: Callable, explicit: Callable, log_prior: Callable, known: bool) -> Block:
+    """A block of explicit(moving) -> `Explicit`; where the prior is known, of one gradient."""
+
+    def total(moving):
+        found = explicit(moving)
+        return found.log_density + (found.log_prior if known else 0.0), found
+
+    def evaluate(moving):
+        (_, found), gradient = jax.value_and_grad(total, has_aux=True)(moving)
+        of_prior = jax.tree.map(jnp.zeros_like, found.score) if known else found.score
+        return Evaluation(of_prior, found.log_density, gradient, found.galaxy)
+
+    return Block(score, evaluate, log_prior if known else None)

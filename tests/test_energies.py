@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dustpost.errors import DustpostError
-from dustpost.networks import batches, checkpoint, edm, host, joint
+from dustpost.networks import checkpoint, edm, energies, host, joint
 from dustpost.networks.diffusion import sigma_of
 from dustpost.networks.unet import UNet
 from dustpost.priors.dust import load_dust_prior
@@ -79,10 +79,10 @@ def test_loss_falls_by_a_step_down_its_gradient(task):
 def test_coarse_errors_count_in_units_of_their_noise():
     """White noise counts as much as in the mean over pixels; an offset n times as much."""
     noise = jax.random.normal(jax.random.key(0), (200, 64, 64))
-    weight = batches.COARSE_WEIGHT
-    each = len(batches.COARSE) * weight
-    np.testing.assert_allclose(batches.coarse(noise).mean(), each, rtol=0.1)
-    offset = batches.coarse(jnp.ones((1, 64, 64)))
+    weight = energies.COARSE_WEIGHT
+    each = len(energies.COARSE) * weight
+    np.testing.assert_allclose(energies.coarse(noise).mean(), each, rtol=0.1)
+    offset = energies.coarse(jnp.ones((1, 64, 64)))
     np.testing.assert_allclose(offset, weight * (8**2 + 16**2 + 64**2), rtol=1e-6)
 
 

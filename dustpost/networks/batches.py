@@ -18,8 +18,6 @@ from jax import Array
 SHARE = 0.75  # of a batch lies below the knee ...
 KNEE = 10.0  # ... which is at this many spreads of the data
 WORKING_SHARE = 0.6  # of `working_levels`
-COARSE = (8, 4, 1)  # blocks on a side over which `coarse` takes means
-COARSE_WEIGHT = 0.25
 
 
 def batch_of(host: np.ndarray, transmission: np.ndarray, batch: int, seed: int, step: int) -> tuple:
@@ -83,26 +81,6 @@ def working_levels(
     many = int(WORKING_SHARE * batch)
     quiet = log_uniform(first, many, working)
     return jnp.concatenate([quiet, noise_levels(second, batch - many, low, high, spread)])
-
-
-def coarse(error: Array) -> Array:
-    """Square error of means over blocks, each in units of its own noise, (batch,).
-
-    What moves many pixels at once is a small part of the mean over pixels, yet the noise
-    hides it least: at noise sigma the mean of n pixels is known to sigma/sqrt(n).
-
-    Parameters
-    ----------
-    error : Array, (batch, y, x)
-        Of the denoised image, in units of the noise level: at high noise it fades.
-    """
-    batch, height, width = error.shape
-
-    def of_means(side):
-        blocks = error.reshape(batch, height // side, side, width // side, side)
-        return jnp.mean(jnp.square(side * blocks.mean(axis=(2, 4))), axis=(1, 2))
-
-    return COARSE_WEIGHT * sum(of_means(height // count) for count in COARSE)
 
 
 def grit(key: Array, host: Array, most: float) -> Array:

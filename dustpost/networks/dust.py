@@ -3,8 +3,8 @@
     L = E  weight(sigma) sum_p w_p (D0(v + sigma e, sigma, S) - v)_p^2
 
 (Karras et al. 2022, Eq. 8), where w_p, a function of the host alone, favours pixels
-with light: it moves effort, not the optimum, which stays E[v | x, S]. So do, for an energy,
-`batches.coarse`, which is added to it, and `batches.working_levels`.
+with light: it moves effort, not the optimum, which stays E[v | x, S]. An energy's loss is that
+of `dustpost.networks.energies`, mostly at `batches.working_levels`.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from dustpost.errors import DustpostError
-from dustpost.networks import batches, edm
+from dustpost.networks import batches, edm, energies
 from dustpost.networks.coordinate import coordinate
 from dustpost.networks.denoiser import PARAMETERISATIONS, Denoiser
 from dustpost.networks.unet import condition, unet
@@ -60,16 +60,18 @@ class DustTask(NamedTuple):
         self, key: Array, host: Array, transmission: Array
     ) -> tuple[Array, Array, Array, Array]:
         """Return clean and noisy maps, conditions, (batch, y, x), and noise levels, (batch,)."""
-        level, noise, grain = jax.random.split(key, 3)
+        level, noise, grain, move = jax.random.split(key, 4)
         clean = self.denoiser.axis.encode(transmission)
         spread = self.denoiser.moments.spread
         how = host.shape[0], self.sigma_low, self.sigma_high, spread
         if self.denoiser.parameterisation == "energy":
             working = tuple(spread * end for end in WORKING)
             sigma = batches.working_levels(level, *how, working)
+            moved = energies.displacement(move, clean, sigma)
         else:
             sigma = batches.noise_levels(level, *how)
-        noisy = clean + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
+            moved = 0.0
+        noisy = clean + moved + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
         return clean, noisy, condition(batches.grit(grain, host, self.host_noise)), sigma
 
     def loss(self, params: dict, part: tuple[Array, Array, Array, Array]) -> Array:
@@ -78,11 +80,12 @@ class DustTask(NamedTuple):
         found = self.denoiser.denoise(params, noisy, sigma, light)
         weight = 0.2 + jnp.clip(light, 0.0, 1.5)
         weight = weight / weight.mean(axis=(1, 2), keepdims=True)
-        error = edm.loss_weight(sigma, self.denoiser.moments.spread)
-        error = error * (weight * (found - clean) ** 2).mean(axis=(1, 2))
+        spread = self.denoiser.moments.spread
         if self.denoiser.parameterisation == "energy":
-            error = error + batches.coarse((found - clean) / sigma[:, None, None])
-        return jnp.mean(error)
+            picture = self.denoiser.picture(params, noisy, sigma, light)
+            return jnp.mean(energies.loss(found, picture, clean, noisy, sigma, spread, weight))
+        error = (weight * (found - clean) ** 2).mean(axis=(1, 2))
+        return jnp.mean(edm.loss_weight(sigma, spread) * error)
 
     def validate(
         self, params: dict, host: np.ndarray, transmission: np.ndarray

@@ -117,15 +117,20 @@ def denoise(
     return bound(moments.mean + raw, jnp.minimum(moments.softness * level, moments.softest), *ends)
 
 
-def energy(
-    network: Network, x: Array, sigma: Array, moments: Precondition, ends: tuple[float, float]
-) -> Array:
-    """Return E, (batch,), so that p_sigma(x) is proportional to exp(-E); as `denoise`.
+def energy(x: Array, clean: Array, sigma: Array, end: float) -> Array:
+    """Return E, so that p_sigma(x) is proportional to exp(-E).
 
     The factor is a function of sigma and of the condition that nobody knows.
+
+    Parameters
+    ----------
+    x, clean : Array, (..., y, x)
+        Noisy map and N(x), as `denoise` returns it.
+    sigma : Array, (...)
+    end : float
+        c, the end of the data's range that is never left.
     """
-    rest = x - denoise(network, x, sigma, moments, ends)
-    return 0.5 * ((x - ends[0]) * rest).sum(axis=(1, 2)) / sigma**2
+    return 0.5 * ((x - end) * (x - clean)).sum(axis=(-2, -1)) / sigma**2
 
 
 def energy_denoise(

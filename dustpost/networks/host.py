@@ -1,9 +1,9 @@
 """The task of a host network: an energy of the host alone.
 
-    E[z0 | z] = z - tau^2 grad E(z),      L = E  w(tau) |E[z0 | z] - z0|^2 + coarse
+    E[z0 | z] = z - tau^2 grad E(z)
 
-(`dustpost.networks.edm`, whose energy this is; `batches.coarse` for the last term), on the
-hosts of `dustpost.networks.joint`. The score of an energy is a gradient field, which that of
+(`dustpost.networks.edm`, whose energy this is, and `energies`, whose loss), on the hosts of
+`dustpost.networks.joint`. The score of an energy is a gradient field, which that of
 `joint.JointDenoiser.alone` is not quite: where directions are soft, even a rotation of a tenth
 of the noise's precision drives a long trajectory, and no Metropolis ratio can tell.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from dustpost.coordinates import clean_from_image
-from dustpost.networks import batches, edm, joint
+from dustpost.networks import batches, edm, energies, joint
 from dustpost.networks.joint import JointDenoiser
 
 LEVELS = (0.07, 0.14, 0.3, 1.0)  # tau where validation looks
@@ -64,7 +64,7 @@ class HostTask(NamedTuple):
 
     def corrupt(self, key: Array, host: Array, transmission: Array) -> tuple[Array, ...]:
         """Return z0 and z, (batch, y, x), and tau, (batch,)."""
-        peak, level, noise = jax.random.split(key, 3)
+        peak, level, noise, move = jax.random.split(key, 4)
         clean = joint.peaked(peak, host)
         tau = batches.working_levels(
             level,
@@ -74,15 +74,15 @@ class HostTask(NamedTuple):
             self.denoiser.host.spread,
             joint.WORKING,
         )
-        return clean, clean + tau[:, None, None] * jax.random.normal(noise, clean.shape), tau
+        moved = energies.displacement(move, clean, tau)
+        noisy = clean + moved + tau[:, None, None] * jax.random.normal(noise, clean.shape)
+        return clean, noisy, tau
 
     def loss(self, params: dict, part: tuple[Array, ...]) -> Array:
-        """Return the mean weighted square error of z0."""
+        """Return the mean loss, see `dustpost.networks.energies`."""
         clean, z, tau = part
-        error = self.denoiser.alone(params, z, tau) - clean
-        weight = edm.loss_weight(tau, self.denoiser.host.spread)
-        fine = weight * jnp.mean(error**2, axis=(1, 2))
-        return jnp.mean(fine + batches.coarse(error / tau[:, None, None]))
+        found = self.denoiser.alone(params, z, tau), self.denoiser.picture(params, z, tau)
+        return jnp.mean(energies.loss(*found, clean, z, tau, self.denoiser.host.spread))
 
     def validate(
         self, params: dict, host: np.ndarray, transmission: np.ndarray

@@ -103,9 +103,9 @@ class JointDenoiser(NamedTuple):
         denoise = edm.energy_denoise if self.parameterisation == "energy" else edm.denoise
         return denoise(self._alone(params), z, tau, self.host, HOST_ENDS)
 
-    def energy(self, params: dict, z: Array, tau: Array) -> Array:
-        """Return E, (batch,), of an energy network: -log p_tau(z) + const(tau)."""
-        return edm.energy(self._alone(params), z, tau, self.host, HOST_ENDS)
+    def picture(self, params: dict, z: Array, tau: Array) -> Array:
+        """Return N(z), (batch, y, x): E[z0 | z] itself, or what an energy is made of."""
+        return edm.denoise(self._alone(params), z, tau, self.host, HOST_ENDS)
 
     def pair(self, params: dict, z: Array, x: Array, tau: Array, sigma: Array) -> tuple:
         """Return grad_z log p_sigma(x | z) and E[v | z, x] for a batch: one call.

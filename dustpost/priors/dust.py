@@ -13,7 +13,6 @@ of x up to a factor that depends on S and sigma. Draws are made by reverse diffu
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from jax import Array
 from dustpost.networks import edm
 from dustpost.networks.denoiser import Denoiser, rebuild
 from dustpost.networks.diffusion import Level, variance_exploding
-from dustpost.networks.symmetric import symmetric
 from dustpost.networks.unet import condition
 from dustpost.priors.weights import read_weights
 
@@ -98,7 +96,7 @@ class DustPrior:
         return self.denoiser.axis.encode(transmission)
 
     def denoise(self, latent: Array, sigma: Array, condition: Array) -> Array:
-        """Return E[v | x, S].
+        """Return E[v | x, S]; of an energy N(x), see `dustpost.networks.edm`.
 
         Parameters
         ----------
@@ -112,22 +110,18 @@ class DustPrior:
         Returns
         -------
         Array, (y, x)
-            A score network's lies in the coordinate's range; an energy network's may
-            leave it a little.
+            In the coordinate's range.
         """
-        light = _condition(condition)
-        if self.log_density is None:
-            return self._denoise(latent, sigma, light)
-        level = jnp.asarray(sigma, latent.dtype)
-        return symmetric(self._call, self.parameters, latent, level, light)
+        return self._call(self.denoiser.picture, latent, sigma, _condition(condition))
 
     def score(self, latent: Array, sigma: Array, condition: Array) -> Array:
         """Gradient of log p_sigma(x | S) with respect to x, (y, x)."""
-        return (self.denoise(latent, sigma, condition) - latent) / jnp.square(sigma)
+        clean = self._call(self.denoiser.denoise, latent, sigma, _condition(condition))
+        return (clean - latent) / jnp.square(sigma)
 
     @property
-    def log_density(self) -> Callable[[Array, Array, Array], Array] | None:
-        """log p_sigma(x | S) + const(sigma, S), a function of (x, sigma, S).
+    def log_density(self) -> Callable[..., Array] | None:
+        """log p_sigma(x | S) + const(sigma, S), a function of (x, sigma, S, clean=None).
 
         None for a score network: a sampler that needs a density must refuse. The
         unknown constant depends on the host: differentiated by S this is no score of S.
@@ -157,26 +151,19 @@ class DustPrior:
         levels = edm.ladder(high, sigma, STEPS)
         return edm.reverse_diffusion(
             rest,
-            lambda x, s: self._denoise(x, s, light),
+            lambda x, s: self._call(self.denoiser.denoise, x, s, light),
             self.denoiser.moments.mean + high * noise,
             levels,
             CHURN,
         )
 
-    def _denoise(self, latent, sigma, light):
-        return self._call(self.parameters, latent, jnp.asarray(sigma, latent.dtype), light)
+    def _call(self, network, latent, sigma, light):
+        level = jnp.asarray(sigma, latent.dtype)[None]
+        return network(self.parameters, latent[None], level, light[None])[0]
 
-    @property
-    def _call(self):
-        return partial(_call, self.denoiser)
-
-    def _log_density(self, latent, sigma, condition):
-        light, level = _condition(condition), jnp.asarray(sigma, latent.dtype)[None]
-        return -self.denoiser.energy(self.parameters, latent[None], level, light[None])[0]
-
-
-def _call(denoiser, parameters, latent, sigma, light):
-    return denoiser.denoise(parameters, latent[None], sigma[None], light[None])[0]
+    def _log_density(self, latent, sigma, condition, clean=None):
+        clean = self.denoise(latent, sigma, condition) if clean is None else clean
+        return -edm.energy(latent, clean, sigma, self.denoiser.axis.clear)
 
 
 # The methods' argument has the network's name for it.

@@ -61,7 +61,13 @@ class GaussianPrior:
         denoised = self.denoise(latent, sigma, condition)
         return score_from_denoised(latent, denoised, self.level(sigma))
 
-    def log_density(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
+    def log_density(
+        self,
+        latent: Array,
+        sigma: Array,
+        condition: Array | None = None,
+        clean: Array | None = None,
+    ) -> Array:
         """Log of N(latent; mean, C + sigma^2)."""
         variance = self.power + jnp.square(sigma)
         modes = jnp.abs(jnp.fft.fft2(latent - self.mean, norm="ortho")) ** 2

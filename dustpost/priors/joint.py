@@ -11,7 +11,6 @@ They have no density; `sim` has one where its network is an energy.
 
 import json
 from collections.abc import Callable
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,7 @@ from dustpost.networks.diffusion import (
     variance_exploding,
     variance_preserving,
 )
-from dustpost.networks.joint import JointDenoiser, rebuild
-from dustpost.networks.symmetric import symmetric
+from dustpost.networks.joint import HOST_ENDS, JointDenoiser, rebuild
 from dustpost.priors.weights import read_weights
 
 SHIPPED = "joint.safetensors"
@@ -102,15 +100,13 @@ class JointPrior:
 
     def denoise_host(self, host_latent: Array, tau: Array) -> Array:
         """E[z0 | z], (y, x): one call of the network."""
-        call, level = partial(_alone, self.denoiser), jnp.asarray(tau, host_latent.dtype)
-        if self.denoiser.parameterisation == "energy":
-            return symmetric(call, self.parameters, host_latent, level, None)
-        return call(self.parameters, host_latent, level, None)
-
-    def energy_host(self, host_latent: Array, tau: Array) -> Array:
-        """-log p_tau(z) + const(tau), (), of an energy network."""
         level = _level(tau, host_latent)
-        return self.denoiser.energy(self.parameters, host_latent[None], level)[0]
+        return self.denoiser.alone(self.parameters, host_latent[None], level)[0]
+
+    def picture_host(self, host_latent: Array, tau: Array) -> Array:
+        """N(z), (y, x): E[z0 | z] itself, or what an energy is made of."""
+        level = _level(tau, host_latent)
+        return self.denoiser.picture(self.parameters, host_latent[None], level)[0]
 
     def conditional(
         self, host_latent: Array, dust_latent: Array, tau: Array, sigma: Array
@@ -209,14 +205,15 @@ class SimHostPrior:
     joint: JointPrior
 
     @property
-    def log_density(self) -> Callable[[Array, Array, Array | None], Array] | None:
-        """log p_sigma(z) + const(sigma); None for a score network."""
+    def log_density(self) -> Callable[..., Array] | None:
+        """log p_sigma(z) + const(sigma), of (z, sigma, None, clean); None for a score network."""
         energy = self.joint.denoiser.parameterisation == "energy"
         return self._log_density if energy else None
 
-    def _log_density(self, latent, sigma, condition=None):
+    def _log_density(self, latent, sigma, condition=None, clean=None):
         scale, noise = self.level(sigma)
-        return -self.joint.energy_host(latent / scale, noise / scale)
+        clean = self.denoise(latent, sigma) if clean is None else clean
+        return -edm.energy(latent / scale, clean, noise / scale, HOST_ENDS[0])
 
     @property
     def name(self) -> str:
@@ -238,13 +235,15 @@ class SimHostPrior:
         return variance_preserving(sigma)
 
     def denoise(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
-        """E[z0 | z], (y, x)."""
+        """E[z0 | z], (y, x); of an energy N(z), see `dustpost.networks.edm`."""
         scale, noise = self.level(sigma)
-        return self.joint.denoise_host(latent / scale, noise / scale)
+        return self.joint.picture_host(latent / scale, noise / scale)
 
     def score(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
         """Gradient of log p_sigma(z), (y, x)."""
-        return score_from_denoised(latent, self.denoise(latent, sigma), self.level(sigma))
+        level = scale, noise = self.level(sigma)
+        clean = self.joint.denoise_host(latent / scale, noise / scale)
+        return score_from_denoised(latent, clean, level)
 
     def sample(self, key: Array, sigma: Array, condition: Array | None = None) -> Array:
         """Draw z at noise level `sigma` by reverse diffusion."""
@@ -298,10 +297,6 @@ def load_sim_prior(path: str | Path | None = None) -> SimHostPrior:
     if path is None:
         return SimHostPrior(load_joint_prior())
     return SimHostPrior(JointPrior(*read_weights(path, SHIPPED, rebuild, "host")))
-
-
-def _alone(denoiser, parameters, latent, tau, condition):
-    return denoiser.alone(parameters, latent[None], tau[None])[0]
 
 
 def _level(level: Array, like: Array) -> Array:

@@ -2,7 +2,9 @@
 
 A prior lives at a noise level sigma: p_sigma(latent | condition) is its density
 convolved with the noise of that level. `denoise` is E[clean | latent], `score` is
-grad log p_sigma with respect to the latent; Tweedie's formula ties the two.
+grad log p_sigma with respect to the latent; Tweedie's formula ties the two. For an energy
+network `denoise` is the map that its energy is made of (`dustpost.networks.edm`), which its
+training holds near E[clean | latent]: one pull-back then serves density and likelihood.
 """
 
 from collections.abc import Callable
@@ -17,10 +19,11 @@ class Prior(Protocol):
     """An image prior; a pytree, so that jitted code can take it as an argument.
 
     `log_density` is None for a prior that is known only by its score. It never
-    returns a made-up number: a sampler that needs a density must then refuse.
+    returns a made-up number: a sampler that needs a density must then refuse. Its arguments
+    are those of `denoise` and, where it is at hand, what `denoise` gives of them.
     """
 
-    log_density: Callable[[Array, Array, Array | None], Array] | None
+    log_density: Callable[..., Array] | None
 
     def level(self, sigma: Array) -> Level:
         """Scale and noise of the latent at `sigma`: latent = scale * clean + sigma * eps."""

@@ -79,7 +79,9 @@ def fit(
 
         def seen(place):
             found = block.evaluate(unravel(place))
-            return size * ravel_pytree(found.score)[0], found.galaxy
+            # where there is a density its gradient is not kept apart
+            score = found.score if block.log_prior is None else block.score(unravel(place))
+            return size * ravel_pytree(score)[0], found.galaxy
 
         score, galaxy = seen(start)
         flux = galaxy.estimate[:, None, None]

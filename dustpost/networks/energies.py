@@ -1,0 +1,114 @@
+"""What an energy has to learn beyond denoising, and its loss.
+
+    L = w(s) <|D0 - v|^2 + a |N - v|^2> + (sigma/s)^4 coarse(D0 - v),    s = rms(x - v),
+
+with D0 = x - sigma^2 grad E and N of `dustpost.networks.edm`, x = v + d + sigma e. At one noise
+level denoising (d = 0) is learnt where noise of that level leads, and an energy is free
+everywhere else: long chains then settle where no data were. So some x are moved off the data
+by smooth fields d, and are to be led back. Noise hides next to nothing of such a field, so
+that near the data the optimum stays E[v | x]. N is what a galaxy looks like to the likelihood.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dustpost.networks import edm
+
+DISPLACED = 0.3  # of a batch is moved ...
+AMPLITUDES = (0.3, 6.0)  # ... by so many noise levels ...
+SCALES = (1.5, 40.0)  # ... in fields so many pixels wide
+PICTURE = 0.3  # a
+COARSE = (8, 4, 1)  # blocks on a side over which `coarse` takes means
+COARSE_WEIGHT = 0.25
+
+
+def displacement(key: Array, like: Array, sigma: Array) -> Array:
+    """Draw d: Gaussian random fields for `DISPLACED` of some images, zero for the others.
+
+    Amplitude and scale are log-uniform in `AMPLITUDES` and `SCALES`.
+
+    Parameters
+    ----------
+    key : Array
+        A jax random key.
+    like : Array, (batch, y, x)
+        Images of the shape wanted.
+    sigma : Array, (batch,)
+        Noise levels.
+
+    Returns
+    -------
+    Array, (batch, y, x)
+    """
+    chosen, size, width, noise = jax.random.split(key, 4)
+    batch, height, across = like.shape
+    moved = jax.random.uniform(chosen, (batch,)) < DISPLACED
+
+    def between(key, ends):
+        return ends[0] * (ends[1] / ends[0]) ** jax.random.uniform(key, (batch, 1, 1))
+
+    # twice the size, so that no edge meets the opposite one
+    wide = 2 * height, 2 * across
+    up, right = jnp.fft.fftfreq(wide[0]), jnp.fft.rfftfreq(wide[1])
+    wave = (jnp.square(up)[:, None] + jnp.square(right)[None])[None]
+    smooth = jnp.exp(-2 * jnp.square(jnp.pi * between(width, SCALES)) * wave)
+    white = jnp.fft.rfft2(jax.random.normal(noise, (batch, *wide), like.dtype))
+    field = jnp.fft.irfft2(white * smooth, s=wide)[:, :height, :across]
+    field = field / _rms(field)[:, None, None]
+    return jnp.where(moved, sigma, 0.0)[:, None, None] * between(size, AMPLITUDES) * field
+
+
+def loss(
+    found: Array,
+    picture: Array,
+    clean: Array,
+    noisy: Array,
+    sigma: Array,
+    spread: float,
+    weight: Array | float = 1.0,
+) -> Array:
+    """Return L of each image, (batch,).
+
+    Parameters
+    ----------
+    found, picture : Array, (batch, y, x)
+        D0 and N of the noisy images.
+    clean, noisy : Array, (batch, y, x)
+        v and x.
+    sigma : Array, (batch,)
+    spread : float
+        Standard deviation of the data.
+    weight : Array, (batch, y, x)
+        Of the pixels, with a mean of 1.
+    """
+    size = _rms(noisy - clean)
+    square = jnp.square(found - clean) + PICTURE * jnp.square(picture - clean)
+    fine = edm.loss_weight(size, spread) * jnp.mean(weight * square, axis=(1, 2))
+    rough = coarse((found - clean) / size[:, None, None])
+    # the means of an image that was moved are not known to the noise's accuracy
+    return fine + (sigma / size) ** 4 * rough
+
+
+def coarse(error: Array) -> Array:
+    """Square error of means over blocks, each in units of its own noise, (batch,).
+
+    What moves many pixels at once is a small part of the mean over pixels, yet the noise
+    hides it least: at noise sigma the mean of n pixels is known to sigma/sqrt(n).
+
+    Parameters
+    ----------
+    error : Array, (batch, y, x)
+        Of the denoised image, in units of the noise level: at high noise it fades.
+    """
+    batch, height, width = error.shape
+
+    def of_means(side):
+        blocks = error.reshape(batch, height // side, side, width // side, side)
+        return jnp.mean(jnp.square(side * blocks.mean(axis=(2, 4))), axis=(1, 2))
+
+    return COARSE_WEIGHT * sum(of_means(height // count) for count in COARSE)
+
+
+def _rms(images: Array) -> Array:
+    return jnp.sqrt(jnp.mean(jnp.square(images), axis=(1, 2)))
