@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from dustpost.io.read import read
 from dustpost.posterior import Target
-from dustpost.sample import build_target, disperse
+from dustpost.sample import NEAR, build_target, disperse
 from dustpost.samplers import hmc, run
 from dustpost.samplers import map as climb
 from dustpost.samplers.choice import SAMPLERS
@@ -98,7 +98,7 @@ def measure() -> dict:
     states = run.start(key, starts, target, sampler)
     tuning = jax.jit(sampler.tune)(target, position, run.FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * CHAINS), tuning)
-    sweep = partial(run.run, key, states, target, sampler, tuning, 5, Settings().leapfrog, 5)
+    sweep = partial(run.run, key, states, target, sampler, tuning, 5, NEAR, 5)
     five = steady(lambda: sweep()[0], repeats=3)
     found[f"sweep of {CHAINS} chains"] = {
         "first": five["first"],

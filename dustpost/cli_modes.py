@@ -35,12 +35,13 @@ def modes(
 
         from dustpost import multimodal
         from dustpost.progress import bars
-        from dustpost.sample import build_target
+        from dustpost.sample import build_target, leapfrogs
 
         target = build_target(cutout, settings)
         key = jax.random.key(settings.seed)
         with bars() as progress:
-            table = multimodal.count(key, target, particles, runs, settings.leapfrog, progress)
+            steps = leapfrogs(settings, target)
+            table = multimodal.count(key, target, particles, runs, steps, progress)
         print(multimodal.sentence(table))
         print(f"written: {multimodal.write(folder, table)}")
 

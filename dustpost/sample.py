@@ -51,6 +51,7 @@ START_SPREAD = 0.1  # sd of delta over the chains' starts
 HIGHEST_HOST = 0.8  # first noise level of a ladder
 HIGHEST_DUST = 8.0  # the same, in units of the target's
 LEVELS = 10
+NEAR, FAR = 8, 30  # leapfrog steps, of scores and of energies
 STAGES = 3  # of warm-up; the frames of the last are those of the draws
 LEAST_DRAWS = 20  # a chain, before a run may end early
 PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
@@ -142,7 +143,7 @@ def sample_many(
     states = run.start(begin_key, starts, together(targets, chains), sampler)
     if not np.isfinite(states.galaxy.log_evidence).any():
         return [_not_finite(cutout, "where they start") for cutout in cutouts]
-    plan = dict(steps=settings.leapfrog, chunk=settings.keep)
+    plan = dict(steps=leapfrogs(settings, targets[0]), chunk=settings.keep)
     states, targets, tuning = warm_up(warm_key, states, targets, tuning, settings, plan, progress)
     watch = partial(watched, progress("draws", settings.draws), settings)
     held = together(targets, chains), sampler, tuning
@@ -346,19 +347,26 @@ def check_shapes(cutout: Cutout, *priors: Prior) -> None:
 
 
 def choose_host_prior(settings: Settings) -> Prior:
-    """Load HSC-64 or `sim`; "auto" goes by the weight file's suffix, else takes what is there."""
-    weights = settings.host_weights or None
-    if settings.host_prior == "auto":
-        own = find_hsc64() is None if weights is None else weights.endswith(".safetensors")
-    else:
+    """Load HSC-64 or `sim`; "auto" goes by the weight file's suffix, else takes what is there.
+
+    Under "anchored" it takes `sim`, which has a density.
+    """
+    weights, energy = settings.host_weights or None, settings.cross_term == "anchored"
+    if settings.host_prior != "auto":
         own = settings.host_prior == "sim"
-    return load_sim_prior(weights) if own else load_host_prior(weights)
+    elif weights is None:
+        own = energy or find_hsc64() is None
+    else:
+        own = weights.endswith(".safetensors")
+    return load_sim_prior(weights, energy) if own else load_host_prior(weights)
 
 
 def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
     """Load the dust given the host or, for the full cross term, host and dust together."""
-    load = load_joint_prior if settings.cross_term == "full" else load_dust_prior
-    return load(settings.dust_weights or None)
+    weights = settings.dust_weights or None
+    if settings.cross_term == "full":
+        return load_joint_prior(weights)
+    return load_dust_prior(weights, energy=settings.cross_term == "anchored")
 
 
 def find_map(target: Target, progress: Stage = quiet) -> climb.Result:
@@ -386,10 +394,20 @@ def approach(
     top = target.replace(sigma_host=ladder.host[0], sigma_dust=ladder.dust[0])
     clean = annealed.rescale(best, target, target.sigma_host, ladder.host[0])
     starts = disperse(spread_key, top, clean, settings.chains)
-    sweeps = -(-settings.relax // (LEVELS * settings.leapfrog))
+    steps = leapfrogs(settings, target)
+    sweeps = -(-settings.relax // (LEVELS * steps))
     advance = progress("annealing", LEVELS * sweeps)
     sampler = SAMPLERS[settings.sampler]
-    return run.descend(key, starts, target, sampler, ladder, sweeps, settings.leapfrog, advance)
+    return run.descend(key, starts, target, sampler, ladder, sweeps, steps, advance)
+
+
+def leapfrogs(settings: Settings, target: Target) -> int:
+    """Steps of a trajectory: `settings.leapfrog`, or what suits the priors.
+
+    A trajectory of scores drifts where they rotate, one of energies is exact however long.
+    """
+    exact = target.joint and target.joint_block().log_prior is not None
+    return settings.leapfrog or (FAR if exact else NEAR)
 
 
 def disperse(key: Array, target: Target, best: Position, chains: int) -> Position:
@@ -502,9 +520,10 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
     )
     same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
     same += ("noise_inflation", "model_error", "covering_threshold", "chains", "warmup", "draws")
-    same += ("relax", "leapfrog", "directions", "keep", "prior_draws", "seed")
+    same += ("relax", "directions", "keep", "prior_draws", "seed")
     versions = [f"python {platform.python_version()}"]
     return {name: getattr(settings, name) for name in same} | {
+        "leapfrog": leapfrogs(settings, target),
         "k": np.asarray(k).tolist(),
         "k_reference": float(target.k_pivot),
         "sigma_dust": float(target.sigma_dust),

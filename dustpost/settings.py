@@ -32,14 +32,15 @@ class Settings:
         or a copy of the galaxy for the prior and one for the likelihood.
     host_prior : {"auto", "hsc64", "sim"}
         HSC-64, or the network trained on this package's simulator; "auto" takes HSC-64
-        where galaxygrad is installed.
+        where galaxygrad is installed, under "anchored" the simulator's, an energy.
     host_weights, dust_weights : str
         Weight files in place of those installed; "" for these. Under "full" the dust's are
         those of the network of hosts and dust.
     cross_term : {"cut", "anchored", "full"}
         "cut" is the paper's Eq. 3, grad_S log p(D | S) left out; "anchored" holds the dust's
-        condition at one host, the mean of the chains' in the warm-up, and moves all latents
-        at once; "full" has the gradient, by the network of hosts and dust.
+        condition at one host, the mean of the chains' in the warm-up, takes the networks
+        that are energies and moves all latents at once; "full" has the gradient, by the network
+        of hosts and dust.
     target : {"denoised", "smoothed"}
         The latents carry noise; the likelihood sees the denoised galaxy, or the noisy one.
     flux_prior : {"colours", "flat"}
@@ -74,7 +75,8 @@ class Settings:
     keep : int
         Every how many sweeps the maps are kept.
     leapfrog : int
-        Steps of a trajectory.
+        Steps of a trajectory; 0 takes 8, or 30 where all latents move at once and the
+        priors are energies.
     directions : int
         Of each frame that the warm-up fits, see `dustpost.samplers.frame`; 0 moves with a
         diagonal mass.
@@ -105,7 +107,7 @@ class Settings:
     draws: int = 200
     ess: int = 0
     keep: int = 5
-    leapfrog: int = 8
+    leapfrog: int = 0
     directions: int = 128
     prior_draws: int = 64
     seed: int = 0
@@ -115,11 +117,19 @@ class Settings:
             value = getattr(self, name)
             if value not in choices:
                 raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
-        least = dict(chains=1, draws=1, keep=1, leapfrog=1, prior_draws=2)
+        least = dict(chains=1, draws=1, keep=1, prior_draws=2)
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least {lowest}")
-        for name in ("relax", "warmup", "ess", "directions", "sigma_dust", "model_error"):
+        for name in (
+            "relax",
+            "warmup",
+            "ess",
+            "leapfrog",
+            "directions",
+            "sigma_dust",
+            "model_error",
+        ):
             if getattr(self, name) < 0:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least 0")
         for name in ("t_host", "noise_inflation", "covering_threshold"):

@@ -209,7 +209,11 @@ def dimmed_target(noise: float = 0.05) -> Target:
 
 def anchored_target(noise: float = 0.05) -> Target:
     """The same, the dust given one host, which is another than the galaxy's own."""
-    free = dimmed_target(noise)
+    return anchored(dimmed_target(noise))
+
+
+def anchored(free: Target) -> Target:
+    """A target with its dust given the host of the prior's mean."""
     host = free.host_of(free.host_prior.mean)[0].image
     return free.replace(cross_term="anchored", anchor=host)
 

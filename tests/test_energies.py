@@ -14,6 +14,9 @@ from dustpost.networks.diffusion import sigma_of
 from dustpost.networks.unet import UNet
 from dustpost.priors.dust import load_dust_prior
 from dustpost.priors.joint import load_joint_prior, load_sim_prior
+from dustpost.sample import FAR, NEAR, choose_dust_prior, choose_host_prior, leapfrogs
+from dustpost.settings import Settings
+from tests import gaussian_world as world
 
 TINY = UNet((8, 8), (1, 1), (1,), 8, 2, outputs=3, noisy=2)
 SIDE = 16
@@ -76,6 +79,45 @@ def test_loss_falls_by_a_step_down_its_gradient(task):
     assert 0.9 < (before - after) / (1e-2 * before) < 1.1
 
 
+def test_dust_that_ships_as_an_energy():
+    """Density and score belong together, the file is that of its card, anchored takes it."""
+    settings = Settings(cross_term="anchored")
+    dust, light = choose_dust_prior(settings), choose_host_prior(settings)
+    for prior, name in ((dust, "dust_energy"), (light, "host_energy")):
+        file = str(files("dustpost.data") / name)
+        assert checkpoint.card_sha256(file + ".md") == prior.sha256
+        assert prior.log_density is not None
+    sigma, x = jnp.asarray(0.05), 0.9 + 0.05 * jax.random.normal(jax.random.key(0), (64, 64))
+    host = jnp.exp(-jnp.hypot(*jnp.mgrid[-32:32, -32:32]) / 5.0)
+    score, picture = jax.jit(lambda *a: (dust.score(*a), dust.denoise(*a)))(x, sigma, host)
+    slope = jax.jit(jax.grad(dust.log_density))(x, sigma, host)
+    np.testing.assert_allclose(score, slope, rtol=1e-3, atol=1e-4 * np.abs(slope).max())
+    assert picture.min() > 0 and picture.max() <= 1
+
+
+def test_what_smooth_fields_move():
+    """So many images, by amplitudes in range, and no neighbour far from the next."""
+    sigma = jnp.full(400, 0.1)
+    moved = energies.displacement(jax.random.key(0), jnp.zeros((400, SIDE, SIDE)), sigma)
+    size = jnp.sqrt(jnp.mean(moved**2, axis=(1, 2))) / 0.1
+    chosen = size > 0
+    assert abs(chosen.mean() - energies.DISPLACED) < 0.08
+    low, high = energies.AMPLITUDES
+    assert (size[chosen] > 0.999 * low).all() and (size[chosen] < 1.001 * high).all()
+    steps = jnp.sqrt(jnp.mean(jnp.diff(moved, axis=2) ** 2, axis=(1, 2))) / 0.1
+    assert (steps[chosen] < 0.8 * size[chosen]).all()
+
+
+def test_an_image_that_was_moved_counts_in_units_of_its_move():
+    """The same error costs less where the input was further off; N counts as well."""
+    clean = jnp.zeros((1, SIDE, SIDE))
+    error, sigma = jnp.full_like(clean, 0.01), jnp.full(1, 0.1)
+    loss = lambda noisy, picture: energies.loss(error, picture, clean, noisy, sigma, 0.2)[0]  # noqa: E731
+    near, far = (loss(jnp.full_like(clean, by), clean) for by in (0.1, 1.0))
+    assert far < 0.5 * near
+    assert loss(jnp.full_like(clean, 0.1), error) > near
+
+
 def test_coarse_errors_count_in_units_of_their_noise():
     """White noise counts as much as in the mean over pixels; an offset n times as much."""
     noise = jax.random.normal(jax.random.key(0), (200, 64, 64))
@@ -99,3 +141,12 @@ def test_train_an_energy(dustpost, tmp_path, kind, load):
     facts = checkpoint.metadata(tmp_path / "run" / "weights.safetensors")
     assert json.loads(facts["parameterisation"]) == "energy"
     assert load(tmp_path / "run" / "weights.safetensors").log_density is not None
+
+
+def test_how_far_trajectories_go():
+    """As told; else by whether all latents have one density."""
+    free = world.target()
+    assert leapfrogs(Settings(leapfrog=3), free) == 3
+    assert leapfrogs(Settings(), free) == NEAR
+    assert leapfrogs(Settings(), world.anchored(free)) == FAR
+    assert leapfrogs(Settings(), world.anchored(world.score_only(free))) == NEAR

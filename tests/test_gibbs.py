@@ -79,11 +79,12 @@ def z_scores(sweep, target=None):
     return geweke_z(first, last), moved.std(axis=0) / np.asarray(first).std(axis=0), info
 
 
-@pytest.mark.parametrize("cross_term", ["anchored", "cut", "full"])
+@pytest.mark.parametrize("cross_term", ["anchored", "anchored densities", "cut", "full"])
 def test_sweeps_leave_the_joint_density_invariant(cross_term):
-    """Scores alone; under anchored and full all latents move at once."""
+    """Scores alone but for one; under anchored and full all latents move at once."""
     target = {
         "anchored": world.anchored_target,
+        "anchored densities": lambda: world.anchored(world.target(noise=0.05)),
         "cut": lambda: world.score_only(world.target(noise=0.05)),
         "full": lambda: world.score_only(world.coupled_target()),
     }[cross_term]()

@@ -4,9 +4,9 @@
 
 with D0 = x - sigma^2 grad E and N of `dustpost.networks.edm`, x = v + d + sigma e. At one noise
 level denoising (d = 0) is learnt where noise of that level leads, and an energy is free
-everywhere else: long chains then settle where no data were. So some x are moved off the data
-by smooth fields d, and are to be led back. Noise hides next to nothing of such a field, so
-that near the data the optimum stays E[v | x]. N is what a galaxy looks like to the likelihood.
+everywhere else: long chains then settle where no data were. So some x, of the dust, are moved
+off the data by smooth fields d, and are to be led back. Noise hides next to nothing of such a
+field, so that near the data the optimum stays E[v | x]. N is what the likelihood sees.
 """
 
 import jax

@@ -3,9 +3,11 @@
     E[z0 | z] = z - tau^2 grad E(z)
 
 (`dustpost.networks.edm`, whose energy this is, and `energies`, whose loss), on the hosts of
-`dustpost.networks.joint`. The score of an energy is a gradient field, which that of
-`joint.JointDenoiser.alone` is not quite: where directions are soft, even a rotation of a tenth
-of the noise's precision drives a long trajectory, and no Metropolis ratio can tell.
+`dustpost.networks.joint`. No host is moved off the data: one with a little more light about it
+is a host, and a thousand steps of learning to lead them back led nowhere. The score of an
+energy is a gradient field, which that of `joint.JointDenoiser.alone` is not quite: where
+directions are soft, even a rotation of a tenth of the noise's precision drives a long
+trajectory, and no Metropolis ratio can tell.
 """
 
 from functools import partial
@@ -64,7 +66,7 @@ class HostTask(NamedTuple):
 
     def corrupt(self, key: Array, host: Array, transmission: Array) -> tuple[Array, ...]:
         """Return z0 and z, (batch, y, x), and tau, (batch,)."""
-        peak, level, noise, move = jax.random.split(key, 4)
+        peak, level, noise = jax.random.split(key, 3)
         clean = joint.peaked(peak, host)
         tau = batches.working_levels(
             level,
@@ -74,9 +76,7 @@ class HostTask(NamedTuple):
             self.denoiser.host.spread,
             joint.WORKING,
         )
-        moved = energies.displacement(move, clean, tau)
-        noisy = clean + moved + tau[:, None, None] * jax.random.normal(noise, clean.shape)
-        return clean, noisy, tau
+        return clean, clean + tau[:, None, None] * jax.random.normal(noise, clean.shape), tau
 
     def loss(self, params: dict, part: tuple[Array, ...]) -> Array:
         """Return the mean loss, see `dustpost.networks.energies`."""

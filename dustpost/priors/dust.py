@@ -27,7 +27,7 @@ from dustpost.networks.diffusion import Level, variance_exploding
 from dustpost.networks.unet import condition
 from dustpost.priors.weights import read_weights
 
-SHIPPED = "dust.safetensors"
+SHIPPED, SHIPPED_ENERGY = "dust.safetensors", "dust_energy.safetensors"
 STEPS = 48  # Heun steps of reverse diffusion, two network calls each
 CHURN = 20.0
 # Of the first weights. The start of a draw holds no dust, so it must be at a level where
@@ -170,13 +170,15 @@ class DustPrior:
 _condition = condition
 
 
-def load_dust_prior(path: str | Path | None = None) -> DustPrior:
+def load_dust_prior(path: str | Path | None = None, energy: bool = False) -> DustPrior:
     """Read a dust prior from a weight file; by default the one shipped.
 
     Parameters
     ----------
     path : path, optional
         A .safetensors file that `dustpost train dust` wrote.
+    energy : bool
+        Of those that ship, the energy in place of the score.
 
     Returns
     -------
@@ -188,4 +190,5 @@ def load_dust_prior(path: str | Path | None = None) -> DustPrior:
         If the file is missing, damaged, of another architecture, or (for the
         shipped one) not the file that its model card describes.
     """
-    return DustPrior(*read_weights(path, SHIPPED, rebuild, "dust"))
+    shipped = SHIPPED_ENERGY if energy else SHIPPED
+    return DustPrior(*read_weights(path, shipped, rebuild, "dust"))

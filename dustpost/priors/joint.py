@@ -31,7 +31,7 @@ from dustpost.networks.diffusion import (
 from dustpost.networks.joint import HOST_ENDS, JointDenoiser, rebuild
 from dustpost.priors.weights import read_weights
 
-SHIPPED = "joint.safetensors"
+SHIPPED, SHIPPED_ENERGY = "joint.safetensors", "host_energy.safetensors"
 STEPS = 48  # Heun steps of reverse diffusion, four network calls each (two for a host or dust)
 CHURN = 20.0
 
@@ -289,14 +289,15 @@ def load_joint_prior(path: str | Path | None = None) -> JointPrior:
     return prior
 
 
-def load_sim_prior(path: str | Path | None = None) -> SimHostPrior:
+def load_sim_prior(path: str | Path | None = None, energy: bool = False) -> SimHostPrior:
     """Read the host prior `sim`: from a network of host and dust, or an energy of hosts alone.
 
-    Parameters and errors as those of `load_joint_prior`.
+    Parameters and errors as those of `load_joint_prior`; `energy` takes, of those that
+    ship, the energy.
     """
-    if path is None:
+    if path is None and not energy:
         return SimHostPrior(load_joint_prior())
-    return SimHostPrior(JointPrior(*read_weights(path, SHIPPED, rebuild, "host")))
+    return SimHostPrior(JointPrior(*read_weights(path, SHIPPED_ENERGY, rebuild, "host")))
 
 
 def _level(level: Array, like: Array) -> Array:

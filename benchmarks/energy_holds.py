@@ -1,0 +1,122 @@
+"""Claim: the dust's energy holds; HMC on it alone stays where galaxies are.
+
+    python benchmarks/energy_holds.py --pairs pairs.npz [--galaxies 32] [--sweeps 40]
+        [--weights FILE] [--seed 0]
+
+No data, no likelihood: chains start at noisy truths, x = D + sigma e, one for each host, and move
+by `dustpost.samplers.hmc` (30 leapfrogs a sweep, diagonal mass 1/sigma^2) on p_sigma(x | S). An
+energy that is free away from its training data lets them out within a few sweeps: thin dust
+over the whole frame. What is compared are N(x) of the truths and of the chains at their end:
+mean A and covering fraction over the galaxies, and the energy, which of a perfect prior has the
+same mean at both. Pairs are those of `benchmarks/make_pairs.py`, of a seed not trained on.
+"""
+
+import argparse
+import json
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dustpost import coordinates
+from dustpost.posterior import Block, Evaluation
+from dustpost.priors.dust import DustPrior, load_dust_prior
+from dustpost.samplers import hmc
+
+SIGMA, STEP, LEAPFROG = 0.05, 0.15, 30
+RESULT = Path(__file__).with_suffix(".json")
+
+
+def block_of(prior: DustPrior, host: jax.Array) -> Block:
+    """The prior alone, as a block whose gradient holds its density."""
+    log_prior = lambda x: prior.log_density(x, SIGMA, host)  # noqa: E731
+
+    def evaluate(x):
+        gradient = jax.grad(log_prior)(x)
+        return Evaluation(jnp.zeros_like(x), jnp.zeros(()), gradient, None)
+
+    return Block(lambda x: prior.score(x, SIGMA, host), evaluate, log_prior)
+
+
+@jax.jit
+def sweep(prior, keys, places, hosts):
+    """One proposal of each chain; places and acceptance."""
+
+    def one(inputs):
+        key, x, host = inputs
+        block = block_of(prior, host)
+        mass = jnp.full_like(x, SIGMA**-2)
+        state, info = hmc.kernel(key, hmc.init(x, block), block, STEP, mass, LEAPFROG)
+        return state.moving, info.acceptance
+
+    return jax.lax.map(one, (keys, places, hosts))
+
+
+@jax.jit
+def looks(prior, places, hosts):
+    """Mean A, covering fraction and energy of N(x), of each."""
+
+    def one(inputs):
+        x, host = inputs
+        transmission = prior.transmission(prior.denoise(x, SIGMA, host))
+        mean = coordinates.mean_attenuation(host, transmission, 1.0)
+        covering = coordinates.covering_fraction(host, transmission, 1.0, 0.05)
+        return mean, covering, -prior.log_density(x, SIGMA, host)
+
+    return jax.lax.map(one, (places, hosts))
+
+
+def main() -> None:
+    """Run the chains and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--galaxies", type=int, default=32)
+    parser.add_argument("--sweeps", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    prior = load_dust_prior(options.weights, energy=True)
+    with np.load(options.pairs) as pairs:
+        hosts, maps = (
+            jnp.asarray(pairs[name][-options.galaxies :], jnp.float32)
+            for name in ("host", "transmission")
+        )
+    hosts = hosts / hosts.sum(axis=(1, 2), keepdims=True)
+    key, noise = jax.random.split(jax.random.key(options.seed))
+    places = prior.latent(maps) + SIGMA * jax.random.normal(noise, maps.shape)
+    found, begin, rates = {"truths": looks(prior, places, hosts)}, time.process_time(), []
+    for sweep_key in jax.random.split(key, options.sweeps):
+        keys = jax.random.split(sweep_key, options.galaxies)
+        places, rate = sweep(prior, keys, places, hosts)
+        rates.append(float(rate.mean()))
+    found["chains"] = looks(prior, places, hosts)
+    quantiles = partial(np.quantile, q=(0.16, 0.5, 0.84))
+    record = {
+        name: {
+            "mean A, mean": round(float(depth.mean()), 4),
+            "mean A, 16 50 84 %": [round(float(v), 4) for v in quantiles(np.asarray(depth))],
+            "covering fraction, mean": round(float(covering.mean()), 4),
+            "energy, mean [nat]": round(float(energy.mean()), 1),
+            "energy, standard error": round(float(energy.std() / len(energy) ** 0.5), 1),
+        }
+        for name, (depth, covering, energy) in found.items()
+    }
+    record |= dict(
+        galaxies=options.galaxies,
+        sweeps=options.sweeps,
+        seed=options.seed,
+        sigma=SIGMA,
+        leapfrog=LEAPFROG,
+        acceptance=round(float(np.mean(rates)), 3),
+        weights=prior.sha256,
+        cpu_seconds=round(time.process_time() - begin),
+    )
+    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main()
