@@ -1,6 +1,6 @@
 """Claim: the dust's energy holds; HMC on it alone stays where galaxies are.
 
-    python benchmarks/energy_holds.py --pairs pairs.npz [--galaxies 32] [--sweeps 40]
+    python benchmarks/energy_holds.py --pairs pairs.npz [--galaxies 24] [--sweeps 40]
         [--weights FILE] [--seed 0]
 
 No data, no likelihood: chains start at noisy truths, x = D + sigma e, one for each host, and move
@@ -24,9 +24,11 @@ import numpy as np
 from dustpost import coordinates
 from dustpost.posterior import Block, Evaluation
 from dustpost.priors.dust import DustPrior, load_dust_prior
+from dustpost.sample import FAR
 from dustpost.samplers import hmc
+from dustpost.settings import SIGMA_DUST
 
-SIGMA, STEP, LEAPFROG = 0.05, 0.15, 30
+SIGMA, STEP = SIGMA_DUST["transmission"], 0.15
 RESULT = Path(__file__).with_suffix(".json")
 
 
@@ -49,7 +51,7 @@ def sweep(prior, keys, places, hosts):
         key, x, host = inputs
         block = block_of(prior, host)
         mass = jnp.full_like(x, SIGMA**-2)
-        state, info = hmc.kernel(key, hmc.init(x, block), block, STEP, mass, LEAPFROG)
+        state, info = hmc.kernel(key, hmc.init(x, block), block, STEP, mass, FAR)
         return state.moving, info.acceptance
 
     return jax.lax.map(one, (keys, places, hosts))
@@ -74,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--galaxies", type=int, default=32)
+    parser.add_argument("--galaxies", type=int, default=24)
     parser.add_argument("--sweeps", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -109,7 +111,7 @@ def main() -> None:
         sweeps=options.sweeps,
         seed=options.seed,
         sigma=SIGMA,
-        leapfrog=LEAPFROG,
+        leapfrog=FAR,
         acceptance=round(float(np.mean(rates)), 3),
         weights=prior.sha256,
         cpu_seconds=round(time.process_time() - begin),

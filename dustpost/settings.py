@@ -117,21 +117,11 @@ class Settings:
             value = getattr(self, name)
             if value not in choices:
                 raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
-        least = dict(chains=1, draws=1, keep=1, prior_draws=2)
+        least = dict(chains=1, draws=1, keep=1, prior_draws=2, relax=0, warmup=0, ess=0)
+        least |= dict(leapfrog=0, directions=0, sigma_dust=0, model_error=0)
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least {lowest}")
-        for name in (
-            "relax",
-            "warmup",
-            "ess",
-            "leapfrog",
-            "directions",
-            "sigma_dust",
-            "model_error",
-        ):
-            if getattr(self, name) < 0:
-                raise DustpostError(f"{name} = {getattr(self, name)} must be at least 0")
         for name in ("t_host", "noise_inflation", "covering_threshold"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

@@ -46,7 +46,14 @@ def weights(untrained):
 
 
 denoise = jax.jit(Denoiser.denoise, static_argnums=0)
-energy = jax.jit(jax.value_and_grad(lambda x, *rest: ENERGY.energy(rest[0], x, *rest[1:])[0]))
+
+
+@jax.jit
+@jax.value_and_grad
+def energy(x, params, sigma, host):
+    """Energy of the tiny energy network, and its gradient."""
+    picture = ENERGY.picture(params, x, sigma, host)
+    return edm.energy(x, picture, sigma, ENERGY.axis.clear)[0]
 
 
 def run(params, x, sigma, host):

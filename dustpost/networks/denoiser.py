@@ -74,10 +74,6 @@ class Denoiser(NamedTuple):
         """Return N(x), (batch, y, x): E[v | x, S] itself, or what an energy is made of."""
         return edm.denoise(self._bind(params, light), x, sigma, self.moments, self._ends)
 
-    def energy(self, params: dict, x: Array, sigma: Array, light: Array) -> Array:
-        """Return E, (batch,), of the energy network: -log p_sigma(x | S) + const(sigma, S)."""
-        return edm.energy(x, self.picture(params, x, sigma, light), sigma, self.axis.clear)
-
     def describe(self) -> dict:
         """Return what `rebuild` needs, as JSON values."""
         return {
