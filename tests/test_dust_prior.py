@@ -139,15 +139,17 @@ def test_every_coordinate_has_its_transmission(weights, tmp_path, name):
 
 
 def test_energy_prior_has_the_density_of_its_score(weights, tmp_path):
-    """Score, denoiser and density are one; a score prior has no density."""
+    """The score is the slope of the density, beside which N is no denoiser of Tweedie's."""
     kind = dict(coordinate="optical_depth", parameterisation="energy")
     prior = write(tmp_path / "net.safetensors", weights, **kind)
     host = jax.random.uniform(jax.random.key(0), (16, 16))
     sigma = jnp.asarray(0.3)
     latent = prior.latent(host) + sigma * jax.random.normal(jax.random.key(1), (16, 16))
     slope = jax.jit(jax.grad(prior.log_density))(latent, sigma, host)
-    score = (denoise(prior, latent, sigma, host) - latent) / sigma**2
+    score = jax.jit(type(prior).score)(prior, latent, sigma, host)
     np.testing.assert_allclose(score, slope, rtol=1e-3, atol=1e-3)
+    picture = (denoise(prior, latent, sigma, host) - latent) / sigma**2
+    assert np.abs(np.asarray(picture - slope)).max() > 0.1
 
 
 def test_wrong_files_are_refused(prior, tmp_path):
