@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost import coordinates
+from dustpost.assemble import FAR
 from dustpost.posterior import Block, Evaluation
 from dustpost.priors.dust import DustPrior, load_dust_prior
-from dustpost.sample import FAR
 from dustpost.samplers import hmc
 from dustpost.settings import SIGMA_DUST
 

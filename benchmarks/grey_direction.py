@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost import coordinates
+from dustpost.assemble import build_target
 from dustpost.io.read import read
 from dustpost.posterior import Target
-from dustpost.sample import build_target
 from dustpost.settings import Settings
 
 STEPS = np.round(np.arange(-0.4, 0.81, 0.1), 2)

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 
 from benchmarks import kernels_world as world
 from benchmarks.exact_targets import machine
+from dustpost.assemble import build_target
 from dustpost.io.read import read
-from dustpost.sample import build_target
 from dustpost.samplers import gibbs
 from dustpost.samplers import map as climb
 from dustpost.settings import Settings

@@ -43,13 +43,13 @@ from sbc_truths import LEAPFROG, RELAX, numbers, pixels, simulate
 from sbc_worlds import WORLDS, without_cross, world
 
 from dustpost import coordinates
-from dustpost import sample as whole
 from dustpost.posterior import Target
 from dustpost.samplers import flux as fluxes
 from dustpost.samplers import gibbs, run
 from dustpost.samplers import map as climb
 from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
+from dustpost.starts import approach, find_map
 
 SEED, PILOTS = 4, 1_000_000
 SCANS = {"full": gibbs.JOINT, "cut": gibbs.APART}
@@ -149,8 +149,8 @@ def from_afar(key, target: Target) -> dict:
     """The package's own run, see `dustpost.sample.sample`."""
     start_key, begin_key, warm_key, run_key = jax.random.split(key, 4)
     sampler, plan = SAMPLERS["gibbs"], dict(steps=LEAPFROG, chunk=AFAR.keep)
-    best = whole.find_map(target).position
-    starts = whole.approach(start_key, target, best, AFAR)
+    best = find_map(target).position
+    starts = approach(start_key, target, best, AFAR)
     tuning = jax.jit(sampler.tune)(target, best, run.FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * AFAR.chains), tuning)
     states = run.start(begin_key, starts, target, sampler)

@@ -25,7 +25,7 @@ import numpy as np
 from astropy.io import fits
 
 from dustpost import coordinates
-from dustpost import sample as whole
+from dustpost.assemble import build_target
 from dustpost.diagnostics.ranks import bulk_ess, rhat
 from dustpost.io.cutout import Cutout, Truth
 from dustpost.mock import cutout_of, draw_view, expose_cutout
@@ -35,6 +35,7 @@ from dustpost.samplers import annealed, run
 from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
 from dustpost.simulate.survey import get_survey
+from dustpost.starts import find_map
 
 LOG = Path(__file__).with_suffix(".jsonl")
 STARTS = ("truth", "no dust", "screen", "map")
@@ -135,9 +136,9 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
         cross_term=cross_term, target=kind, sigma_dust=float(sigma), chains=len(STARTS)
     )
     begin = time.perf_counter()
-    target = whole.build_target(cutout, settings)
+    target = build_target(cutout, settings)
     keys = jax.random.split(jax.random.key(settings.seed), 5)
-    best = whole.find_map(target).position
+    best = find_map(target).position
     sampler = SAMPLERS["gibbs"]
     tuning = jax.jit(sampler.tune)(target, best, run.FIRST_STEP)
     mass = jax.jit(annealed.likelihood_mass)(target, best)

@@ -23,13 +23,14 @@ from statistics import median
 import jax
 import jax.numpy as jnp
 
+from dustpost.assemble import NEAR, build_target
 from dustpost.io.read import read
 from dustpost.posterior import Target
-from dustpost.sample import NEAR, build_target, disperse
 from dustpost.samplers import hmc, run
 from dustpost.samplers import map as climb
 from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
+from dustpost.starts import disperse
 
 REPEATS = 30
 CHAINS = 4

@@ -372,9 +372,10 @@ def _sample_one(cutout, folder: Path, findings: list, settings) -> None:
 
 
 def _map_one(cutout, folder: Path, findings: list, settings) -> None:
+    from dustpost.assemble import build_target, describe
     from dustpost.outputs import write_map
     from dustpost.progress import bars
-    from dustpost.sample import build_target, describe, find_map
+    from dustpost.starts import find_map
 
     target = build_target(cutout, settings)
     with bars() as progress:

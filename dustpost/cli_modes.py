@@ -34,8 +34,8 @@ def modes(
         import jax
 
         from dustpost import multimodal
+        from dustpost.assemble import build_target, leapfrogs
         from dustpost.progress import bars
-        from dustpost.sample import build_target, leapfrogs
 
         target = build_target(cutout, settings)
         key = jax.random.key(settings.seed)

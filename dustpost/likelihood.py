@@ -8,13 +8,24 @@ over pixels with w > 0. In each band it is normal in F_i:
 
 chi2(F^) is summed from residuals: the textbook form sum Y^2 w - F^^2 P takes the
 difference of numbers of the order of S/N^2, which float32 does not survive.
+
+A colour field of the host (`dustpost.colour`) adds a covariance of low rank. Of its templates
+T the part along the model is taken out, band by band, as it is F's:
+
+    C = 1/w + U U^T,   U_k = T_k - m (m w T_k) / (m w m),   A = 1 + U^T w U,
+
+so that F^ and P stay what they are, and
+
+    chi2 = sum w r^2 - (U^T w r)^T A^{-1} (U^T w r),   ln|C| = -sum ln w + ln|A|.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.scipy.linalg import cho_solve, solve_triangular
 
 from dustpost.observation import Observation
 
@@ -52,15 +63,13 @@ def fit_flux(observation: Observation, templates: Array) -> FluxFit:
     # chi2 is stationary in F at F^, so its gradient does not pass through F^
     estimate_held = jax.lax.stop_gradient(estimate)
     residual = data - estimate_held[:, None, None] * templates
-    chi2 = jnp.sum(_sum(residual**2 * ivar))
-    return FluxFit(estimate, precision, -0.5 * chi2 + log_normalisation(observation))
+    return FluxFit(estimate, precision, _log_density(observation, templates, residual))
 
 
 def log_likelihood(observation: Observation, templates: Array, flux: Array) -> Array:
     """ln L of fluxes (band,) and templates (band, y, x)."""
     residual = observation.data - flux[:, None, None] * templates
-    chi2 = jnp.sum(_sum(residual**2 * observation.ivar))
-    return -0.5 * chi2 + log_normalisation(observation)
+    return _log_density(observation, templates, residual)
 
 
 def log_normalisation(observation: Observation) -> Array:
@@ -73,6 +82,67 @@ def log_normalisation(observation: Observation) -> Array:
 def inflate_noise(observation: Observation, noise_inflation: float) -> Observation:
     """Multiply the noise sd by a factor, as correlated noise asks for."""
     return observation._replace(ivar=observation.ivar / noise_inflation**2)
+
+
+def temper(observation: Observation, power: Array | float) -> Observation:
+    """The observation whose likelihood is that of another to a power, up to a constant."""
+    colour = observation.colour
+    if colour is not None:
+        colour = colour * jnp.asarray(power) ** -0.5
+    return observation._replace(ivar=power * observation.ivar, colour=colour)
+
+
+def expected_cube(observation: Observation, templates: Array, flux: Array) -> Array:
+    """Model cube (band, y, x), with the colour field that its residual speaks for, E[U c | Y]."""
+    model = flux[:, None, None] * templates
+    if observation.colour is None:
+        return model
+    weighted, factor = _whitened(observation, templates)
+    along = jnp.einsum("kbyx,byx->k", weighted, observation.data - model)
+    tilt = cho_solve((factor, True), along)
+    return model + jnp.einsum("k,kbyx->byx", tilt, free_colour(observation, templates))
+
+
+def free_colour(observation: Observation, templates: Array) -> Array:
+    """U, (k, band, y, x): the colour field's templates without their part along the model."""
+    ivar, colour = observation.ivar, observation.colour
+    precision = _sum(templates**2 * ivar) + jnp.finfo(ivar.dtype).tiny
+    share = _sum(colour * (templates * ivar)[None]) / precision[None]
+    return colour - share[:, :, None, None] * templates[None]
+
+
+def hidden_by_colour(observation: Observation, templates: Array) -> Callable[[Array], Array]:
+    """A map h of changes dm of the model cube, with dm^T C^-1 dm = dm^T w dm - |h(dm)|^2.
+
+    h has the length of the colour field's templates; where there is none it is one 0.
+    """
+    if observation.colour is None:
+        return lambda change: jnp.zeros(1, change.dtype)
+    return _hidden(*_whitened(observation, templates))
+
+
+def _whitened(observation: Observation, templates: Array) -> tuple[Array, Array]:
+    """w U, (k, band, y, x), and the Cholesky factor of A, (k, k)."""
+    free = free_colour(observation, templates)
+    weighted = free * observation.ivar[None]
+    curvature = jnp.einsum("kbyx,lbyx->kl", weighted, free)
+    return weighted, jnp.linalg.cholesky(jnp.eye(len(free), dtype=free.dtype) + curvature)
+
+
+def _hidden(weighted: Array, factor: Array) -> Callable[[Array], Array]:
+    return lambda change: solve_triangular(
+        factor, jnp.einsum("kbyx,byx->k", weighted, change), lower=True
+    )
+
+
+def _log_density(observation: Observation, templates: Array, residual: Array) -> Array:
+    log_density = log_normalisation(observation)
+    log_density = log_density - 0.5 * jnp.sum(_sum(residual**2 * observation.ivar))
+    if observation.colour is None:
+        return log_density
+    weighted, factor = _whitened(observation, templates)
+    taken = 0.5 * jnp.sum(_hidden(weighted, factor)(residual) ** 2)
+    return log_density + taken - jnp.sum(jnp.log(jnp.diag(factor)))
 
 
 def _sum(cube: Array) -> Array:

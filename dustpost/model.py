@@ -3,9 +3,10 @@
     z ~ p_sigma(z),   x ~ p_sigma(x | z),   slope ~ p(delta),   F ~ p(F),
     Y_i ~ Normal(F_i m_i(S(z), D(x), delta), ivar_i^-1/2)     where ivar > 0,
 
-with m the templates of `dustpost.forward` and S, D as the target's kind has them. NumPyro
-differentiates the whole joint density, so what its kernels sample has the cross term in it
-("full"), whatever the target's `cross_term` says; with `host` given or an anchor the two agree.
+with m the templates of `dustpost.forward` and S, D as the target's kind has them; with a colour
+field Y has the covariance of `dustpost.likelihood` in place of 1/ivar. NumPyro differentiates
+the whole joint density, so what its kernels sample has the cross term in it ("full"), whatever
+the target's `cross_term` says; with `host` given or an anchor the two agree.
 
     kernel = NUTS(model, init_strategy=init_to_sample)
     MCMC(kernel, num_warmup=500, num_samples=500).run(key, target)
@@ -29,7 +30,9 @@ from jax import Array
 from dustpost import coordinates
 from dustpost.errors import DustpostError
 from dustpost.forward import templates
+from dustpost.likelihood import free_colour
 from dustpost.networks.diffusion import Level
+from dustpost.observation import Observation
 from dustpost.posterior import Target
 from dustpost.priors.prior import CoupledPrior, Prior
 
@@ -186,5 +189,19 @@ def model(target: Target, host: Array | None = None) -> None:
     unit = templates(seen, image, transmission, slope, target.curve, target.norm)
     counts = seen.ivar > 0
     noise = jnp.where(counts, seen.ivar, 1.0) ** -0.5
-    of_data = dist.Normal(flux[:, None, None] * unit, noise).mask(counts).to_event(3)
+    mean = flux[:, None, None] * unit
+    if seen.colour is None:
+        of_data = dist.Normal(mean, noise).mask(counts).to_event(3)
+    else:
+        of_data = _with_colour(seen, unit, jnp.where(counts, mean, seen.data), noise)
     numpyro.sample("Y", of_data, obs=seen.data)
+
+
+def _with_colour(seen: Observation, unit: Array, mean: Array, noise: Array) -> dist.Distribution:
+    """The data with the covariance of a colour field; unmasked by a mean that is the data."""
+    free = free_colour(seen, unit)
+    flat = dist.LowRankMultivariateNormal(
+        mean.ravel(), free.reshape(len(free), -1).T, noise.ravel() ** 2
+    )
+    shaped = dist.transforms.ReshapeTransform(mean.shape, (mean.size,))
+    return dist.TransformedDistribution(flat, shaped)

@@ -55,14 +55,18 @@ def inflated(data: ArrayLike, ivar: ArrayLike, psf: ArrayLike, fraction: ArrayLi
     -------
     Array, (band, y, x)
     """
+    data, ivar = (jnp.asarray(x, dtype=float) for x in (data, ivar))
+    share = jnp.broadcast_to(jnp.asarray(fraction, dtype=float), data.shape[:1])
+    error = share[:, None, None] * jnp.maximum(smoothed(data, ivar, psf), 0.0)
+    return ivar / (1.0 + ivar * error**2)
+
+
+def smoothed(data: ArrayLike, ivar: ArrayLike, psf: ArrayLike) -> Array:
+    """PSF * Y of what `inflated` takes, (band, y, x); where masked, the light around it."""
     data, ivar, psf = (jnp.asarray(x, dtype=float) for x in (data, ivar, psf))
     if psf.shape[-2:] == (1, 1):
         kernel = _BINOMIAL[:, None] * _BINOMIAL[None, :] / 16
         psf = jnp.broadcast_to(kernel, (data.shape[0], 3, 3))
     # masked pixels are 0 in the data: divide by the share of the PSF that saw something
     seen = (ivar > 0).astype(data.dtype)
-    weight = convolve(seen, psf)
-    flux = convolve(data * seen, psf) / jnp.maximum(weight, 1e-3)
-    share = jnp.broadcast_to(jnp.asarray(fraction, dtype=float), data.shape[:1])
-    error = share[:, None, None] * jnp.maximum(flux, 0.0)
-    return ivar / (1.0 + ivar * error**2)
+    return convolve(data * seen, psf) / jnp.maximum(convolve(seen, psf), 1e-3)

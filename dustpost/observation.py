@@ -22,6 +22,8 @@ class Observation(NamedTuple):
         averaged over each filter.
     weight : Array, (band, node)
         Weights of that average; each row sums to one.
+    colour : Array, (k, band, y, x), or None
+        Templates of the host's colour field, see `dustpost.colour`; 0 where masked.
     """
 
     data: Array
@@ -29,3 +31,4 @@ class Observation(NamedTuple):
     psf: Array
     wavelength: Array
     weight: Array
+    colour: Array | None = None

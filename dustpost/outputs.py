@@ -13,6 +13,7 @@ from dustpost.io.cutout import Cutout
 from dustpost.io.dustmap import write_dustmap
 from dustpost.io.netcdf import write_posterior
 from dustpost.io.summary import write_summary
+from dustpost.likelihood import expected_cube
 from dustpost.posterior import Target
 from dustpost.report import write_report
 from dustpost.results import dustmap_images, settings_of
@@ -30,6 +31,7 @@ HEADER = {
     "THOST": "t_host",
     "NOISEINF": "noise_inflation",
     "MODELERR": "model_error",
+    "COLFIELD": "colour_field",
     "COVTHRES": "covering_threshold",
     "REDSHIFT": "redshift",
     "EBV": "ebv",
@@ -72,7 +74,7 @@ def write_map(
     """Write dustmap.fits of the MAP: A_MAP, TRANS_MAP, HOST_MAP, RESID, PARAMS."""
     galaxy = best.galaxy
     flux = np.asarray(galaxy.estimate)
-    model = flux[:, None, None] * np.asarray(galaxy.templates)
+    model = expected_cube(target.observation, galaxy.templates, galaxy.estimate)
     k_pivot = target.k_pivot
     images = {
         "A_MAP": (coordinates.attenuation(galaxy.transmission, k_pivot), "mag"),

@@ -10,10 +10,8 @@ draws    the same, everything fixed
 prior    draws of the dust prior given the host: where the data speak
 """
 
-import platform
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -22,39 +20,22 @@ import numpy as np
 import xarray as xr
 from jax import Array
 
-from dustpost.attenuation import band_attenuation
+from dustpost.assemble import build_target, describe, leapfrogs
 from dustpost.diagnostics import fisher_pixels, ranks
 from dustpost.diagnostics.convergence import RHAT_GOOD
 from dustpost.draws import Draws
 from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
-from dustpost.io.read import to_observation
-from dustpost.likelihood import inflate_noise
-from dustpost.model_error import add_model_error
-from dustpost.networks.diffusion import perturb, sigma_of
 from dustpost.posterior import Position, Target
-from dustpost.priors.dust import load_dust_prior
-from dustpost.priors.host import find_hsc64, load_host_prior
-from dustpost.priors.joint import load_joint_prior, load_sim_prior
-from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
-from dustpost.priors.slope import slope_prior
-from dustpost.priors.spectrum import FlatFlux, stellar_flux
 from dustpost.progress import Stage, quiet
 from dustpost.results import to_tree
-from dustpost.samplers import annealed, run
-from dustpost.samplers import map as climb
+from dustpost.samplers import run
 from dustpost.samplers.choice import SAMPLERS
-from dustpost.settings import SIGMA_DUST, Settings
+from dustpost.settings import Settings
+from dustpost.starts import approach, find_map
 
-MOST_ITERATIONS = 600
-START_SPREAD = 0.1  # sd of delta over the chains' starts
-HIGHEST_HOST = 0.8  # first noise level of a ladder
-HIGHEST_DUST = 8.0  # the same, in units of the target's
-LEVELS = 10
-NEAR, FAR = 8, 30  # leapfrog steps, of scores and of energies
 STAGES = 3  # of warm-up; the frames of the last are those of the draws
 LEAST_DRAWS = 20  # a chain, before a run may end early
-PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
 
 
 def sample(
@@ -302,135 +283,6 @@ def mixing(scalars: run.Scalars, chains: int) -> tuple[float, float]:
     return float(np.max(ranks.rhat(moving))), float(np.min(ranks.bulk_ess(moving)))
 
 
-def build_target(cutout: Cutout, settings: Settings) -> Target:
-    """Priors and likelihood of one cutout."""
-    observation = to_observation(cutout, settings.filter_average)
-    observation = inflate_noise(observation, settings.noise_inflation)
-    if settings.model_error:
-        observation = add_model_error(observation, settings.model_error)
-    if settings.flux_prior == "flat":
-        flux_prior = FlatFlux()
-    else:
-        total = np.sum(np.where(cutout.ivar > 0, cutout.data, 0.0), axis=(1, 2))
-        flux_prior = stellar_flux(cutout.wavelength / (1 + cutout.redshift), total)
-    dust_prior = choose_dust_prior(settings)
-    host_prior = choose_host_prior(settings)
-    check_shapes(cutout, host_prior, dust_prior)
-    sigma_dust = settings.sigma_dust or SIGMA_DUST[dust_prior.coordinate]
-    return Target(
-        observation=observation,
-        host_prior=host_prior,
-        dust_prior=dust_prior,
-        flux_prior=flux_prior,
-        slope_prior=slope_prior(),
-        sigma_host=sigma_of(jnp.asarray(settings.t_host)),
-        sigma_dust=jnp.asarray(sigma_dust),
-        curve=settings.curve,
-        norm=settings.norm,
-        kind=settings.target,
-        cross_term=settings.cross_term,
-        covering_threshold=settings.covering_threshold,
-    )
-
-
-def check_shapes(cutout: Cutout, *priors: Prior) -> None:
-    """Refuse a prior that does not take images of the cutout's shape."""
-    shape = cutout.data.shape[1:]
-    for prior in priors:
-        size = getattr(prior, "size", shape[0])
-        if (size, size) != shape:
-            raise DustpostError(
-                f"{cutout.source}: {shape[0]}x{shape[1]} pixels, but the weights of the prior "
-                f"{prior.name} (sha256 {prior.sha256[:12]}) are for {size}x{size}; give others "
-                "by --host-weights or --dust-weights"
-            )
-
-
-def choose_host_prior(settings: Settings) -> Prior:
-    """Load HSC-64 or `sim`; "auto" goes by the weight file's suffix, else takes what is there.
-
-    Under "anchored" it takes `sim`, which has a density.
-    """
-    weights, energy = settings.host_weights or None, settings.cross_term == "anchored"
-    if settings.host_prior != "auto":
-        own = settings.host_prior == "sim"
-    elif weights is None:
-        own = energy or find_hsc64() is None
-    else:
-        own = weights.endswith(".safetensors")
-    return load_sim_prior(weights, energy) if own else load_host_prior(weights)
-
-
-def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
-    """Load the dust given the host or, for the full cross term, host and dust together."""
-    weights = settings.dust_weights or None
-    if settings.cross_term == "full":
-        return load_joint_prior(weights)
-    return load_dust_prior(weights, energy=settings.cross_term == "anchored")
-
-
-def find_map(target: Target, progress: Stage = quiet) -> climb.Result:
-    """Maximum a posteriori from the standard first guess."""
-    start = jax.jit(climb.start)(target)
-    return climb.climb(target, start, MOST_ITERATIONS, progress("MAP", MOST_ITERATIONS))
-
-
-def approach(
-    key: Array, target: Target, best: Position, settings: Settings, progress: Stage = quiet
-) -> Position:
-    """Bring dispersed starts near the posterior, (chain, ...); no part of the draws.
-
-    `settings.relax` is the number of steps, over all levels of a ladder where there is one.
-    """
-    spread_key, key = jax.random.split(key)
-    if settings.sampler == "gibbs":
-        starts = disperse(spread_key, target, best, settings.chains)
-        mass = annealed.likelihood_mass(target, best)
-        mass = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), mass)
-        advance = progress("relaxation", settings.relax)
-        return run.relax(key, starts, target, mass, settings.relax, advance)
-    highest = HIGHEST_HOST, HIGHEST_DUST * float(target.sigma_dust)
-    ladder = annealed.geometric(highest, target, LEVELS)
-    top = target.replace(sigma_host=ladder.host[0], sigma_dust=ladder.dust[0])
-    clean = annealed.rescale(best, target, target.sigma_host, ladder.host[0])
-    starts = disperse(spread_key, top, clean, settings.chains)
-    steps = leapfrogs(settings, target)
-    sweeps = -(-settings.relax // (LEVELS * steps))
-    advance = progress("annealing", LEVELS * sweeps)
-    sampler = SAMPLERS[settings.sampler]
-    return run.descend(key, starts, target, sampler, ladder, sweeps, steps, advance)
-
-
-def leapfrogs(settings: Settings, target: Target) -> int:
-    """Steps of a trajectory: `settings.leapfrog`, or what suits the priors.
-
-    A trajectory of scores drifts where they rotate, one of energies is exact however long.
-    """
-    exact = target.joint and target.joint_block().log_prior is not None
-    return settings.leapfrog or (FAR if exact else NEAR)
-
-
-def disperse(key: Array, target: Target, best: Position, chains: int) -> Position:
-    """Starts of the chains, (chain, ...): in turn from the MAP's dust and from none.
-
-    The MAP's latents are clean; each chain adds the noise that its target asks for.
-    """
-    host_key, dust_key, slope_key = jax.random.split(key, 3)
-    clean_host = target.host_prior.denoise(best.host, target.sigma_host, None)
-    transmission = target.galaxy(best).transmission
-    clean_dust = target.dust_prior.latent(transmission)
-    dusty = (jnp.arange(chains) % 2 == 0)[:, None, None]
-    none = target.dust_prior.latent(jnp.full_like(transmission, climb.START_TRANSMISSION))
-    clean_dust = jnp.where(dusty, clean_dust, none[None])
-    clean_host = jnp.broadcast_to(clean_host, clean_dust.shape)
-    spread = START_SPREAD * jax.random.normal(slope_key, (chains,))
-    return Position(
-        perturb(host_key, clean_host, target.host_prior.level(target.sigma_host)),
-        perturb(dust_key, clean_dust, target.dust_prior.level(target.sigma_dust)),
-        best.slope + spread,
-    )
-
-
 def prior_of_dust(
     key: Array, target: Target, hosts: Array, draws: int, progress: Stage = quiet
 ) -> dict[str, np.ndarray]:
@@ -510,33 +362,3 @@ def traced(trace: run.Trace) -> dict[str, np.ndarray]:
         kept=trace.kept,
         model=trace.model.mean(axis=0),
     )
-
-
-def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -> dict:
-    """All that was assumed, under the names of `dustpost.draws.SETTINGS`."""
-    observation = target.observation
-    k = band_attenuation(
-        observation.wavelength, observation.weight, slope, target.curve, target.norm
-    )
-    same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
-    same += ("noise_inflation", "model_error", "covering_threshold", "chains", "warmup", "draws")
-    same += ("relax", "directions", "keep", "prior_draws", "seed")
-    versions = [f"python {platform.python_version()}"]
-    return {name: getattr(settings, name) for name in same} | {
-        "leapfrog": leapfrogs(settings, target),
-        "k": np.asarray(k).tolist(),
-        "k_reference": float(target.k_pivot),
-        "sigma_dust": float(target.sigma_dust),
-        "sigma_host": float(target.sigma_host),
-        "dust_coordinate": target.dust_prior.coordinate,
-        "filter_average": str(settings.filter_average),
-        "host_prior": target.host_prior.name,
-        "host_checkpoint_sha256": target.host_prior.sha256,
-        "dust_prior": target.dust_prior.name,
-        "dust_checkpoint_sha256": target.dust_prior.sha256,
-        "slope_prior_mean": float(target.slope_prior.mean),
-        "slope_prior_sd": float(target.slope_prior.variance**0.5),
-        "redshift": cutout.redshift,
-        "ebv": cutout.ebv,
-        "versions": versions + [f"{name} {version(name)}" for name in PACKAGES],
-    }

@@ -58,6 +58,10 @@ class Settings:
     model_error : float
         Sd of what the model misses, over the local flux; added to the noise, see
         `dustpost.model_error`. Measured on the simulator: 0.028.
+    colour_field : float
+        Light-weighted rms of the tilt of the host's spectrum over the image (an exponent of
+        wavelength), integrated out, see `dustpost.colour`; 0 for a host of one colour.
+        Measured on the simulator: 0.24.
     covering_threshold : float
         A in mag above which a pixel counts as covered.
     filter_average : bool
@@ -99,6 +103,7 @@ class Settings:
     sigma_dust: float = 0.0
     noise_inflation: float = 1.0
     model_error: float = 0.0
+    colour_field: float = 0.0
     covering_threshold: float = 0.05
     filter_average: bool = True
     chains: int = 4
@@ -118,7 +123,7 @@ class Settings:
             if value not in choices:
                 raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
         least = dict(chains=1, draws=1, keep=1, prior_draws=2, relax=0, warmup=0, ess=0)
-        least |= dict(leapfrog=0, directions=0, sigma_dust=0, model_error=0)
+        least |= dict(leapfrog=0, directions=0, sigma_dust=0, model_error=0, colour_field=0)
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least {lowest}")

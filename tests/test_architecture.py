@@ -12,14 +12,15 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dustpost"
 LAYERS = (
     ("errors", "findings", "data"),
     ("attenuation", "bands", "milky_way", "observation", "forward", "likelihood", "coordinates")
-    + ("model_error",),
+    + ("model_error", "colour"),
     ("networks",),
     ("priors",),
     ("posterior", "simulate"),
     ("samplers", "model"),
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),
-    ("settings", "progress", "mock", "outputs", "sample", "pairs", "train", "doctor"),
+    ("settings", "progress", "mock", "outputs", "assemble", "starts", "sample")
+    + ("pairs", "train", "doctor"),
     ("ladder", "reproduce", "sensitivity", "multimodal"),
     ("catalog",),
     ("cli", "cli_catalog", "cli_reproduce", "cli_sensitivity", "cli_modes"),

@@ -11,10 +11,10 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from dustpost.assemble import build_target
 from dustpost.io.netcdf import open_posterior
 from dustpost.io.read import read
 from dustpost.priors.host import find_hsc64
-from dustpost.sample import build_target
 from dustpost.sensitivity.draw import draw
 from dustpost.settings import read_settings
 
@@ -36,7 +36,7 @@ needs_hsc64 = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def short_climb(monkeypatch):
     """The files of a run do not depend on how near its start was to the maximum."""
-    monkeypatch.setattr("dustpost.sample.MOST_ITERATIONS", 40)
+    monkeypatch.setattr("dustpost.starts.MOST_ITERATIONS", 40)
 
 
 @pytest.fixture(scope="module")

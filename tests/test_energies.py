@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dustpost.assemble import FAR, NEAR, choose_dust_prior, choose_host_prior, leapfrogs
 from dustpost.errors import DustpostError
 from dustpost.networks import checkpoint, edm, energies, host, joint
 from dustpost.networks.diffusion import sigma_of
 from dustpost.networks.unet import UNet
 from dustpost.priors.dust import load_dust_prior
 from dustpost.priors.joint import load_joint_prior, load_sim_prior
-from dustpost.sample import FAR, NEAR, choose_dust_prior, choose_host_prior, leapfrogs
 from dustpost.settings import Settings
 from tests import gaussian_world as world
 

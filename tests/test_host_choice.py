@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dustpost import sample
+from dustpost import assemble, sample
 from dustpost.errors import DustpostError
 from dustpost.io.read import read
 from dustpost.priors.joint import load_joint_prior, load_sim_prior
@@ -30,20 +30,20 @@ DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
     ],
 )
 def test_choice(monkeypatch, options, installed, expected):
-    monkeypatch.setattr(sample, "find_hsc64", lambda: "there" if installed else None)
-    monkeypatch.setattr(sample, "load_sim_prior", lambda *asked: ("sim", *asked))
-    monkeypatch.setattr(sample, "load_host_prior", lambda weights: ("hsc64", weights))
-    assert sample.choose_host_prior(Settings(**options)) == expected
+    monkeypatch.setattr(assemble, "find_hsc64", lambda: "there" if installed else None)
+    monkeypatch.setattr(assemble, "load_sim_prior", lambda *asked: ("sim", *asked))
+    monkeypatch.setattr(assemble, "load_host_prior", lambda weights: ("hsc64", weights))
+    assert assemble.choose_host_prior(Settings(**options)) == expected
 
 
 def test_a_prior_for_other_images_is_refused():
     cutout = read([DEMO])
     priors = load_sim_prior(), load_joint_prior()
-    sample.check_shapes(cutout, *priors)
+    assemble.check_shapes(cutout, *priors)
     small = replace(cutout, data=cutout.data[:, :32, :32], ivar=cutout.ivar[:, :32, :32])
     for prior in priors:
         with pytest.raises(DustpostError, match="32x32 pixels, but the weights .* 64x64"):
-            sample.check_shapes(small, prior)
+            assemble.check_shapes(small, prior)
 
 
 def test_cutouts_of_two_shapes_are_not_sampled_together():

@@ -72,8 +72,15 @@ def density(target, position, flux, **options):
     return numpyro.infer.util.log_density(model, (target,), options, values)
 
 
-def test_joint_density_is_the_sum_of_its_parts():
+@pytest.mark.parametrize("coloured", (False, True))
+def test_joint_density_is_the_sum_of_its_parts(coloured):
     target, position = world.observed(jax.random.key(0), world.target())
+    if coloured:
+        seen = target.observation
+        wide = 0.1 * jax.random.normal(jax.random.key(1), (2, *seen.data.shape))
+        seen = seen._replace(ivar=seen.ivar.at[:, :2].set(0.0))
+        wide = jnp.where(seen.ivar > 0, wide, 0.0)
+        target = target.replace(observation=seen._replace(colour=wide))
     galaxy = target.galaxy(position)
     total, trace = density(target, position, galaxy.estimate)
     parts = [
@@ -83,6 +90,9 @@ def test_joint_density_is_the_sum_of_its_parts():
         target.flux_prior.log_density(galaxy.estimate),
         log_likelihood(target.observation, galaxy.templates, galaxy.estimate),
     ]
+    if coloured:  # masked pixels are there, at the mode of a normal of unit sd
+        masked = jnp.sum(target.observation.ivar == 0)
+        parts.append(-0.5 * masked * jnp.log(2 * jnp.pi))
     np.testing.assert_allclose(total, sum(parts), rtol=1e-5)
     np.testing.assert_allclose(trace["S"]["value"], galaxy.host, rtol=1e-5)
     np.testing.assert_allclose(trace["D"]["value"], galaxy.transmission, rtol=1e-5)

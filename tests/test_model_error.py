@@ -5,10 +5,10 @@ from dataclasses import replace
 import jax.numpy as jnp
 import numpy as np
 
+from dustpost.assemble import build_target
 from dustpost.io.read import to_observation
 from dustpost.likelihood import fit_flux, inflate_noise
 from dustpost.model_error import add_model_error, inflated
-from dustpost.sample import build_target
 from dustpost.settings import Settings
 from tests.synthetic import make_cutout
 

@@ -191,7 +191,7 @@ def test_bad_options_end_with_2(dustpost, tmp_path, arguments, words):
 
 def test_a_map_of_a_view(folder, tmp_path, monkeypatch):
     """The real thing, cut short: from a file to a kept result."""
-    monkeypatch.setattr("dustpost.sample.MOST_ITERATIONS", 20)
+    monkeypatch.setattr("dustpost.starts.MOST_ITERATIONS", 20)
     view = find_views(folder, 1, 1, 0)[0]
     plan = trial.Plan(tmp_path, Settings(), 30.0)
     found = trial.keep(view, "fiducial", plan, "map")

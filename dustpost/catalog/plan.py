@@ -17,9 +17,9 @@ from pathlib import Path
 
 import jax
 
+from dustpost.assemble import choose_dust_prior, choose_host_prior
 from dustpost.errors import DustpostError
 from dustpost.priors.host import find_hsc64
-from dustpost.sample import choose_dust_prior, choose_host_prior
 from dustpost.settings import Settings
 
 HSC64_SHA256 = "4758114b1b77e4640ca7b834a976202aeb126fd7332ec07842af46d72c6b2e01"

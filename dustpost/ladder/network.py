@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost import coordinates
+from dustpost.assemble import build_target
 from dustpost.attenuation import band_attenuation
 from dustpost.diagnostics import fisher
 from dustpost.forward import templates
@@ -23,9 +24,10 @@ from dustpost.ladder.world import MAGNITUDE
 from dustpost.mock import cutout_of, draw_view
 from dustpost.posterior import Position, Target
 from dustpost.priors.screen import covered
-from dustpost.sample import build_target, find_map, sample
+from dustpost.sample import sample
 from dustpost.settings import Settings
 from dustpost.simulate.survey import get_survey, point_spread
+from dustpost.starts import find_map
 
 SURVEY = "hsc-wide"
 LEAST_DUST = 0.1  # mag, of the galaxies that are used: without dust there is no pattern

@@ -19,22 +19,19 @@ import numpy as np
 import xarray as xr
 
 from dustpost import coordinates
+from dustpost.assemble import build_target, choose_dust_prior, choose_host_prior
 from dustpost.diagnostics.summary import summarise
 from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
+from dustpost.likelihood import expected_cube
 from dustpost.reproduce import fit
 from dustpost.reproduce.exposure import observe
 from dustpost.reproduce.fit import Fit, Known
 from dustpost.reproduce.pixels import fit_pixels
 from dustpost.reproduce.sources import View
-from dustpost.sample import (
-    build_target,
-    choose_dust_prior,
-    choose_host_prior,
-    find_map,
-    sample_many,
-)
+from dustpost.sample import sample_many
 from dustpost.settings import Settings
+from dustpost.starts import find_map
 
 FORMAT = 1  # of a kept result; raise it where their meaning changes
 VARIANTS = ("fiducial", "monochromatic")
@@ -111,7 +108,7 @@ def fit_map(cutout: Cutout, plan: Plan) -> Fit:
     host, transmission = np.asarray(galaxy.host, float), np.asarray(galaxy.transmission, float)
     depth = np.asarray(coordinates.attenuation(galaxy.transmission, target.k_pivot), float)
     covered = depth > plan.settings.covering_threshold
-    model = galaxy.estimate[:, None, None] * galaxy.templates
+    model = np.asarray(expected_cube(target.observation, galaxy.templates, galaxy.estimate))
     return Fit(
         flux=np.asarray(galaxy.estimate, float)[None],
         attenuated_flux=model.sum(axis=(1, 2), dtype=float),

@@ -2,15 +2,16 @@
 
 In units of the noise level, w = q/s, the precision of a block at a place is
 
-    P = 1 - J + M^T (1 - T (T^T T + Q)^{-1} T^T) M,
+    P = 1 - J + M^T (C^{-1} - T (T^T T + Q)^{-1} T^T) M,
     J = d(denoised)/dw = 1 + d(s score)/dw,    M = ivar^{1/2} dm/dw,    T = ivar^{1/2} dm/dln F,
 
 J of the prior's denoiser (Tweedie; Manor & Michaeli 2024), M and T of the model cube (Gauss and
-Newton's approximation), the fluxes integrated out over their prior's precision Q. A variable
-whose prior is explicit has s = its sd, hence 1, and no J. Whatever the data know of a latent
-reaches them through the denoiser, so that J and M have the same rows: the range of J is found
-from random probes (Halko, Martinsson & Tropp 2011), P is projected on it and its eigenvectors
-are the basis.
+Newton's approximation), the fluxes integrated out over their prior's precision Q; C is 1, or in
+units of the noise that of a colour field (`dustpost.likelihood`), which has no part along T. A
+variable whose prior is explicit has s = its sd, hence 1, and no J. Whatever the data know of a
+latent reaches them through the denoiser, so that J and M have the same rows: the range of J is
+found from random probes (Halko, Martinsson & Tropp 2011), P is projected on it and its
+eigenvectors are the basis.
 
 The chains' places are averaged over: the precision at any one of them may be negative in some
 direction, their mean is what a chain meets on its way. Derivatives are differences over
@@ -25,6 +26,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from dustpost.likelihood import hidden_by_colour
+from dustpost.observation import Observation
 from dustpost.samplers.frame import Frame
 
 REACH = 0.5  # of the differences, in noise levels spread over all pixels
@@ -37,7 +40,7 @@ def fit(
     key: Array,
     states: Any,
     at: Callable,
-    ivar: Array,
+    observation: Observation,
     scale: Any,
     known: Any,
     fluxes: Callable,
@@ -53,8 +56,8 @@ def fit(
         Of the chains, (chain, ...).
     at : callable
         state -> (block, moving) of one chain.
-    ivar : Array, (band, y, x)
-        Inverse variance of the data.
+    observation : Observation
+        Its weights.
     scale : pytree
         s, of the structure of the moving variables.
     known : pytree
@@ -68,12 +71,13 @@ def fit(
     -------
     Frame
     """
+    ivar = observation.ivar
     size, unravel = ravel_pytree(scale)
     explicit, _ = ravel_pytree(known)
     chains, rank = len(jax.tree.leaves(states)[0]), min(rank, size.size)
 
     def derivatives(state):
-        """J v, M v and T^T M v of unit vectors v, one after the other; T^T T + Q."""
+        """J v, M v, T^T M v and what C hides of M v, of unit vectors v in turn; T^T T + Q."""
         block, moving = at(state)
         start = ravel_pytree(moving)[0]
 
@@ -86,13 +90,14 @@ def fit(
         score, galaxy = seen(start)
         flux = galaxy.estimate[:, None, None]
         model = flux * galaxy.templates
+        hidden = hidden_by_colour(observation, galaxy.templates)
 
         def one(v):
             moved, shifted = seen(start + REACH * size * v)
             slope = (flux * shifted.templates - model) / REACH
             passed = jnp.where(explicit > 0, 0.0, v + (moved - score) / REACH)
             of_flux = jnp.sum(slope * model * ivar, axis=(-2, -1))
-            return passed, (slope * jnp.sqrt(ivar)).ravel(), of_flux
+            return passed, (slope * jnp.sqrt(ivar)).ravel(), of_flux, hidden(slope)
 
         norm = jnp.diag(jnp.sum(model**2 * ivar, axis=(-2, -1)))
         # a flux of no weight would leave nothing to invert
@@ -109,10 +114,11 @@ def fit(
 
     def project(state):
         along, norm = derivatives(state)
-        passed, slopes, of_flux = along(basis)
+        passed, slopes, of_flux, taken = along(basis)
         inner = basis @ passed.T
         lost = of_flux @ jnp.linalg.solve(norm, of_flux.T)
-        return jnp.eye(rank) - 0.5 * (inner + inner.T) + slopes @ slopes.T - 0.5 * (lost + lost.T)
+        known = slopes @ slopes.T - taken @ taken.T
+        return jnp.eye(rank) - 0.5 * (inner + inner.T) + known - 0.5 * (lost + lost.T)
 
     probes = jax.lax.map(probe, (states, jax.random.split(key, chains)))
     probes = probes.reshape(-1, size.size)[:rank]

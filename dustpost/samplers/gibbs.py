@@ -116,7 +116,7 @@ def retune(key: Array, states: State, target: Target, tuning: Tuning, rank: int)
     for name, move in HMC.items():
         if name in tuning.step:
             at = lambda state, move=move: move.at(target, state.position, state.galaxy.host)  # noqa: E731
-            given = at, target.observation.ivar, move.part(scale), move.part(known), of_flux
+            given = at, target.observation, move.part(scale), move.part(known), of_flux
             frames[name] = directions.fit(key, states, *given, rank)
     host, depth, slope_now = (
         jnp.mean(x, axis=0)

@@ -22,7 +22,7 @@ from blackjax.adaptation.step_size import dual_averaging_adaptation
 from jax import Array
 
 from dustpost import coordinates
-from dustpost.likelihood import log_likelihood
+from dustpost.likelihood import expected_cube, log_likelihood, temper
 from dustpost.posterior import Position, Target
 from dustpost.samplers import annealed, langevin
 from dustpost.samplers.choice import Sampler
@@ -212,8 +212,7 @@ def descend(
     before = ladder.host[0]
     for level_key, host, dust in zip(_split(key, len(ladder.host)), *ladder, strict=True):
         positions = annealed.rescale(positions, target, before, host)
-        seen = target.observation
-        seen = seen._replace(ivar=seen.ivar * (ladder.dust[-1] / dust) ** 2)
+        seen = temper(target.observation, (ladder.dust[-1] / dust) ** 2)
         now = target.replace(observation=seen, sigma_host=host, sigma_dust=dust)
         positions = jax.block_until_ready(_level(level_key, positions, now, sampler, sweeps, steps))
         before = host
@@ -391,7 +390,7 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
     inputs = _split(key, chunk), jnp.arange(chunk)
     (states, adaptation), record = jax.lax.scan(sweep, (states, adaptation), inputs)
     record = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), record)
-    model = states.flux.value[:, :, None, None] * states.galaxy.templates
+    model = jax.vmap(_model, in_axes=(0, where))(states, target)
     return states, adaptation, record, model
 
 
@@ -416,6 +415,10 @@ def _scalars(state: Any, target: Target) -> Scalars:
         log_screen=coordinates.log_screen(host, transmission),
         log_likelihood=log_likelihood(target.observation, state.galaxy.templates, state.flux.value),
     )
+
+
+def _model(state: Any, target: Target) -> Array:
+    return expected_cube(target.observation, state.galaxy.templates, state.flux.value)
 
 
 def _hold(measured: np.ndarray) -> np.ndarray:

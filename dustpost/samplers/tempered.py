@@ -30,6 +30,7 @@ from blackjax.smc.resampling import systematic
 from blackjax.smc.solver import dichotomy
 from jax import Array
 
+from dustpost import likelihood
 from dustpost.posterior import Position, Target
 from dustpost.samplers.choice import Sampler
 
@@ -131,8 +132,7 @@ def run(
 
 def temper(target: Target, power: Array | float) -> Target:
     """The target whose likelihood is that of the data to a power."""
-    seen = target.observation
-    return target.replace(observation=seen._replace(ivar=power * seen.ivar))
+    return target.replace(observation=likelihood.temper(target.observation, power))
 
 
 def _each(function: Callable, *arrays: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from astropy.table import Table
 
+from dustpost.assemble import build_target
 from dustpost.errors import DustpostError
 from dustpost.findings import Finding
 from dustpost.io.cutout import Cutout
@@ -25,7 +26,7 @@ from dustpost.outputs import write_outputs
 from dustpost.posterior import Target
 from dustpost.progress import Stage, quiet
 from dustpost.results import settings_of
-from dustpost.sample import build_target, sample
+from dustpost.sample import sample
 from dustpost.sensitivity.choices import Choice, choices, under
 from dustpost.sensitivity.draw import draw
 from dustpost.sensitivity.numbers import COLUMNS, compare, numbers

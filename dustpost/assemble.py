@@ -1,0 +1,134 @@
+"""From settings to a target, and to the record of all that was assumed."""
+
+import platform
+from importlib.metadata import version
+
+import jax.numpy as jnp
+import numpy as np
+
+from dustpost.attenuation import band_attenuation
+from dustpost.colour import add_colour_field
+from dustpost.errors import DustpostError
+from dustpost.io.cutout import Cutout
+from dustpost.io.read import to_observation
+from dustpost.likelihood import inflate_noise
+from dustpost.model_error import add_model_error
+from dustpost.networks.diffusion import sigma_of
+from dustpost.posterior import Target
+from dustpost.priors.dust import load_dust_prior
+from dustpost.priors.host import find_hsc64, load_host_prior
+from dustpost.priors.joint import load_joint_prior, load_sim_prior
+from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
+from dustpost.priors.slope import slope_prior
+from dustpost.priors.spectrum import FlatFlux, stellar_flux
+from dustpost.settings import SIGMA_DUST, Settings
+
+NEAR, FAR = 8, 30  # leapfrog steps, of scores and of energies
+PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
+
+
+def build_target(cutout: Cutout, settings: Settings) -> Target:
+    """Priors and likelihood of one cutout."""
+    observation = to_observation(cutout, settings.filter_average)
+    observation = inflate_noise(observation, settings.noise_inflation)
+    if settings.model_error:
+        observation = add_model_error(observation, settings.model_error)
+    observation = add_colour_field(observation, settings.colour_field)
+    if settings.flux_prior == "flat":
+        flux_prior = FlatFlux()
+    else:
+        total = np.sum(np.where(cutout.ivar > 0, cutout.data, 0.0), axis=(1, 2))
+        flux_prior = stellar_flux(cutout.wavelength / (1 + cutout.redshift), total)
+    dust_prior = choose_dust_prior(settings)
+    host_prior = choose_host_prior(settings)
+    check_shapes(cutout, host_prior, dust_prior)
+    sigma_dust = settings.sigma_dust or SIGMA_DUST[dust_prior.coordinate]
+    return Target(
+        observation=observation,
+        host_prior=host_prior,
+        dust_prior=dust_prior,
+        flux_prior=flux_prior,
+        slope_prior=slope_prior(),
+        sigma_host=sigma_of(jnp.asarray(settings.t_host)),
+        sigma_dust=jnp.asarray(sigma_dust),
+        curve=settings.curve,
+        norm=settings.norm,
+        kind=settings.target,
+        cross_term=settings.cross_term,
+        covering_threshold=settings.covering_threshold,
+    )
+
+
+def check_shapes(cutout: Cutout, *priors: Prior) -> None:
+    """Refuse a prior that does not take images of the cutout's shape."""
+    shape = cutout.data.shape[1:]
+    for prior in priors:
+        size = getattr(prior, "size", shape[0])
+        if (size, size) != shape:
+            raise DustpostError(
+                f"{cutout.source}: {shape[0]}x{shape[1]} pixels, but the weights of the prior "
+                f"{prior.name} (sha256 {prior.sha256[:12]}) are for {size}x{size}; give others "
+                "by --host-weights or --dust-weights"
+            )
+
+
+def choose_host_prior(settings: Settings) -> Prior:
+    """Load HSC-64 or `sim`; "auto" goes by the weight file's suffix, else takes what is there.
+
+    Under "anchored" it takes `sim`, which has a density.
+    """
+    weights, energy = settings.host_weights or None, settings.cross_term == "anchored"
+    if settings.host_prior != "auto":
+        own = settings.host_prior == "sim"
+    elif weights is None:
+        own = energy or find_hsc64() is None
+    else:
+        own = weights.endswith(".safetensors")
+    return load_sim_prior(weights, energy) if own else load_host_prior(weights)
+
+
+def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
+    """Load the dust given the host or, for the full cross term, host and dust together."""
+    weights = settings.dust_weights or None
+    if settings.cross_term == "full":
+        return load_joint_prior(weights)
+    return load_dust_prior(weights, energy=settings.cross_term == "anchored")
+
+
+def leapfrogs(settings: Settings, target: Target) -> int:
+    """Steps of a trajectory: `settings.leapfrog`, or what suits the priors.
+
+    A trajectory of scores drifts where they rotate, one of energies is exact however long.
+    """
+    exact = target.joint and target.joint_block().log_prior is not None
+    return settings.leapfrog or (FAR if exact else NEAR)
+
+
+def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -> dict:
+    """All that was assumed, under the names of `dustpost.draws.SETTINGS`."""
+    observation = target.observation
+    k = band_attenuation(
+        observation.wavelength, observation.weight, slope, target.curve, target.norm
+    )
+    same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
+    same += ("noise_inflation", "model_error", "colour_field", "covering_threshold")
+    same += ("chains", "warmup", "draws", "relax", "directions", "keep", "prior_draws", "seed")
+    versions = [f"python {platform.python_version()}"]
+    return {name: getattr(settings, name) for name in same} | {
+        "leapfrog": leapfrogs(settings, target),
+        "k": np.asarray(k).tolist(),
+        "k_reference": float(target.k_pivot),
+        "sigma_dust": float(target.sigma_dust),
+        "sigma_host": float(target.sigma_host),
+        "dust_coordinate": target.dust_prior.coordinate,
+        "filter_average": str(settings.filter_average),
+        "host_prior": target.host_prior.name,
+        "host_checkpoint_sha256": target.host_prior.sha256,
+        "dust_prior": target.dust_prior.name,
+        "dust_checkpoint_sha256": target.dust_prior.sha256,
+        "slope_prior_mean": float(target.slope_prior.mean),
+        "slope_prior_sd": float(target.slope_prior.variance**0.5),
+        "redshift": cutout.redshift,
+        "ebv": cutout.ebv,
+        "versions": versions + [f"{name} {version(name)}" for name in PACKAGES],
+    }

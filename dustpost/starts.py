@@ -1,0 +1,73 @@
+"""Where chains begin: the MAP, starts dispersed about it, and their way to the posterior."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dustpost.assemble import leapfrogs
+from dustpost.networks.diffusion import perturb
+from dustpost.posterior import Position, Target
+from dustpost.progress import Stage, quiet
+from dustpost.samplers import annealed, run
+from dustpost.samplers import map as climb
+from dustpost.samplers.choice import SAMPLERS
+from dustpost.settings import Settings
+
+MOST_ITERATIONS = 600
+START_SPREAD = 0.1  # sd of delta over the chains' starts
+HIGHEST_HOST = 0.8  # first noise level of a ladder
+HIGHEST_DUST = 8.0  # the same, in units of the target's
+LEVELS = 10
+
+
+def find_map(target: Target, progress: Stage = quiet) -> climb.Result:
+    """Maximum a posteriori from the standard first guess."""
+    start = jax.jit(climb.start)(target)
+    return climb.climb(target, start, MOST_ITERATIONS, progress("MAP", MOST_ITERATIONS))
+
+
+def approach(
+    key: Array, target: Target, best: Position, settings: Settings, progress: Stage = quiet
+) -> Position:
+    """Bring dispersed starts near the posterior, (chain, ...); no part of the draws.
+
+    `settings.relax` is the number of steps, over all levels of a ladder where there is one.
+    """
+    spread_key, key = jax.random.split(key)
+    if settings.sampler == "gibbs":
+        starts = disperse(spread_key, target, best, settings.chains)
+        mass = annealed.likelihood_mass(target, best)
+        mass = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), mass)
+        advance = progress("relaxation", settings.relax)
+        return run.relax(key, starts, target, mass, settings.relax, advance)
+    highest = HIGHEST_HOST, HIGHEST_DUST * float(target.sigma_dust)
+    ladder = annealed.geometric(highest, target, LEVELS)
+    top = target.replace(sigma_host=ladder.host[0], sigma_dust=ladder.dust[0])
+    clean = annealed.rescale(best, target, target.sigma_host, ladder.host[0])
+    starts = disperse(spread_key, top, clean, settings.chains)
+    steps = leapfrogs(settings, target)
+    sweeps = -(-settings.relax // (LEVELS * steps))
+    advance = progress("annealing", LEVELS * sweeps)
+    sampler = SAMPLERS[settings.sampler]
+    return run.descend(key, starts, target, sampler, ladder, sweeps, steps, advance)
+
+
+def disperse(key: Array, target: Target, best: Position, chains: int) -> Position:
+    """Starts of the chains, (chain, ...): in turn from the MAP's dust and from none.
+
+    The MAP's latents are clean; each chain adds the noise that its target asks for.
+    """
+    host_key, dust_key, slope_key = jax.random.split(key, 3)
+    clean_host = target.host_prior.denoise(best.host, target.sigma_host, None)
+    transmission = target.galaxy(best).transmission
+    clean_dust = target.dust_prior.latent(transmission)
+    dusty = (jnp.arange(chains) % 2 == 0)[:, None, None]
+    none = target.dust_prior.latent(jnp.full_like(transmission, climb.START_TRANSMISSION))
+    clean_dust = jnp.where(dusty, clean_dust, none[None])
+    clean_host = jnp.broadcast_to(clean_host, clean_dust.shape)
+    spread = START_SPREAD * jax.random.normal(slope_key, (chains,))
+    return Position(
+        perturb(host_key, clean_host, target.host_prior.level(target.sigma_host)),
+        perturb(dust_key, clean_dust, target.dust_prior.level(target.sigma_dust)),
+        best.slope + spread,
+    )

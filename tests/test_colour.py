@@ -1,0 +1,179 @@
+"""The host's colour field: its functions, its covariance against numpy, its invariances."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from dustpost import colour
+from dustpost.assemble import build_target
+from dustpost.colour import add_colour_field
+from dustpost.io.read import to_observation
+from dustpost.likelihood import (
+    expected_cube,
+    fit_flux,
+    free_colour,
+    hidden_by_colour,
+    log_likelihood,
+    temper,
+)
+from dustpost.settings import Settings
+from tests.synthetic import make_cutout
+from tests.test_forward import observation
+
+TILT = 0.2
+
+
+@pytest.fixture
+def galaxy():
+    """An elongated exponential disc in three bands, off the middle, without noise."""
+    y, x = np.mgrid[:32, :32]
+    radius = np.hypot(y - 14.0, 0.6 * (x - 17.0))
+    disc = np.exp(-radius / 3.0)[None] * np.array([1.0, 2.0, 4.0])[:, None, None]
+    seen = observation(size=32)
+    return seen._replace(
+        data=jnp.asarray(disc, float),
+        ivar=jnp.full(disc.shape, 1e6),
+        psf=jnp.ones((3, 1, 1)),
+    )
+
+
+@pytest.fixture
+def small():
+    """Noise, a mask and random templates, with a colour field of two random templates."""
+    seen = observation()
+    random = jax.random.normal(jax.random.key(5), (2, *seen.data.shape))
+    wide = jnp.where(seen.ivar > 0, random, 0.0)
+    return seen._replace(colour=wide), jax.random.uniform(jax.random.key(0), seen.data.shape)
+
+
+def test_functions_are_orthonormal_under_the_light(galaxy):
+    light = np.asarray(galaxy.data, float).mean(axis=0)
+    functions = colour.functions(light)
+    weight = np.where(light > colour.FAINT * light.max(), light, 0.0)
+    weight /= weight.sum()
+    inner = np.einsum("kyx,lyx,yx->kl", functions, functions, weight)
+    np.testing.assert_allclose(inner, np.eye(len(functions)), atol=1e-8)
+    np.testing.assert_allclose((functions * weight).sum(axis=(1, 2)), 0.0, atol=1e-8)
+    assert np.abs(functions).max() < 30
+
+
+def test_the_field_has_the_tilt_asked_for(galaxy):
+    """Summed over templates, variance over light^2 is (tilt ln(lambda / mean))^2."""
+    wide = add_colour_field(galaxy, TILT)
+    light = np.asarray(galaxy.data, float)
+    weight = np.where(light > colour.FAINT * light.max(axis=(1, 2), keepdims=True), light, 0.0)
+    weight /= weight.sum(axis=(1, 2), keepdims=True)
+    share = np.asarray(wide.colour) / light[None]
+    rms = np.sqrt((weight[None] * share**2).sum(axis=(0, 2, 3)))
+    log_wave = np.log(np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1)))
+    np.testing.assert_allclose(rms, TILT * np.abs(log_wave - log_wave.mean()), rtol=0.1)
+
+
+def test_likelihood_against_numpy(float64, small):
+    """The normal density with the dense covariance, band by band off the model."""
+    seen, templates = small
+    flux = jnp.array([1.0, 2.0, 3.0])
+    use = np.asarray(seen.ivar) > 0
+    weight, unit = np.asarray(seen.ivar), np.asarray(templates)
+    precision = (unit**2 * weight).sum(axis=(1, 2))
+    share = (np.asarray(seen.colour) * unit * weight).sum(axis=(2, 3)) / precision
+    free = (np.asarray(seen.colour) - share[:, :, None, None] * unit)[:, use]
+    covariance = np.diag(1 / weight[use]) + free.T @ free
+    model = np.asarray(flux)[:, None, None] * unit
+    expected = multivariate_normal(model[use], covariance).logpdf(np.asarray(seen.data)[use])
+    np.testing.assert_allclose(log_likelihood(seen, templates, flux), expected, rtol=1e-10)
+
+    fit = fit_flux(seen, templates)
+    parabola = fit.log_peak - 0.5 * jnp.sum(fit.precision * (flux - fit.estimate) ** 2)
+    np.testing.assert_allclose(parabola, expected, rtol=1e-10)
+
+    change = jax.random.normal(jax.random.key(2), seen.data.shape)
+    hidden = jnp.sum(hidden_by_colour(seen, templates)(change) ** 2)
+    changed = np.asarray(change)[use]
+    known = changed @ np.linalg.solve(covariance, changed)
+    np.testing.assert_allclose(jnp.sum(change**2 * seen.ivar) - hidden, known, rtol=1e-10)
+
+
+def test_the_expected_cube_takes_up_a_colour_field(float64, small):
+    """Of data made with strong templates and little noise; off F it is F m + E[U c | Y]."""
+    seen, templates = small
+    unit, flux = np.asarray(templates), jnp.array([1.0, 2.0, 3.0])
+    strong = seen._replace(colour=30.0 * seen.colour, ivar=1e6 * (seen.ivar > 0))
+    free = np.asarray(free_colour(strong, templates))
+    made = jnp.asarray(np.asarray(flux)[:, None, None] * unit + free[0] - 0.5 * free[1])
+    use = np.asarray(seen.ivar) > 0
+    found = expected_cube(strong._replace(data=jnp.where(use, made, 0.0)), templates, flux)
+    np.testing.assert_allclose(np.asarray(found)[use], np.asarray(made)[use], atol=1e-3)
+    plain = expected_cube(seen._replace(colour=None), templates, flux)
+    np.testing.assert_allclose(plain, flux[:, None, None] * templates, rtol=1e-12)
+
+
+def test_gradient_of_the_peak(float64, small):
+    seen, templates = small
+    direction = jax.random.normal(jax.random.key(1), seen.data.shape)
+    peak = lambda step: fit_flux(seen, templates + step * direction).log_peak  # noqa: E731
+    numeric = (peak(1e-6) - peak(-1e-6)) / 2e-6
+    np.testing.assert_allclose(jax.grad(peak)(0.0), numeric, rtol=1e-6)
+
+
+def test_a_fainter_model_at_more_flux_is_the_same_model(float64, small):
+    """The orbit's invariance: (F, m) -> (F/c, c m) band by band."""
+    seen, templates = small
+    flux, factor = jnp.array([1.0, 2.0, 3.0]), jnp.array([0.5, 0.7, 0.9])
+    before = log_likelihood(seen, templates, flux)
+    after = log_likelihood(seen, templates * factor[:, None, None], flux / factor)
+    np.testing.assert_allclose(after, before, rtol=1e-12)
+
+
+def test_a_power_of_the_likelihood(float64, small):
+    seen, templates = small
+    changes = []
+    for power in (1.0, 0.3):
+        fits = [log_likelihood(temper(seen, power), templates, f * jnp.ones(3)) for f in (1.0, 2.0)]
+        changes.append((fits[1] - fits[0]) / power)
+    np.testing.assert_allclose(*changes, rtol=1e-10)
+
+
+def test_a_redder_middle_is_forgiven_and_a_stripe_is_not(galaxy):
+    """A colour gradient costs the nats of its prior; what is no gradient its full chi2."""
+    y, x = np.mgrid[:32, :32]
+    radius = np.hypot(y - 14.0, 0.6 * (x - 17.0)) / 4.0
+    log_wave = np.log(np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1)))
+    reddening = (log_wave - log_wave.mean())[:, None, None]
+    unit = galaxy.data / galaxy.data.sum(axis=(1, 2), keepdims=True)
+    lost = {}
+    for name, field in (("gradient", -np.log(radius + 0.15)), ("stripe", np.sign(np.sin(3 * y)))):
+        field = 0.1 * field * np.exp(-((radius / 3) ** 8))
+        reddened = galaxy._replace(data=galaxy.data * (1 + field * reddening))
+        wide = add_colour_field(reddened, TILT)
+        lost[name] = [
+            float(fit_flux(seen, jnp.asarray(reddened.data / reddened.data.sum())).log_peak)
+            - float(fit_flux(seen, unit).log_peak)
+            for seen in (reddened, wide)
+        ]
+    assert lost["gradient"][1] < 0.05 * lost["gradient"][0]
+    assert lost["stripe"][1] > 0.8 * lost["stripe"][0]
+
+
+def test_no_field_in_one_band_nor_without_tilt(galaxy):
+    assert add_colour_field(galaxy, 0.0).colour is None
+    one = galaxy._replace(**{name: getattr(galaxy, name)[:1] for name in galaxy._fields[:5]})
+    assert add_colour_field(one, TILT).colour is None
+
+
+def test_an_empty_cutout_has_an_empty_field(galaxy):
+    dark = galaxy._replace(data=jnp.zeros_like(galaxy.data))
+    assert not np.any(add_colour_field(dark, TILT).colour)
+
+
+def test_the_setting_reaches_the_target():
+    cutout = make_cutout(64, wcs=False)
+    settings = Settings(colour_field=TILT, host_prior="sim")
+    found = build_target(cutout, settings).observation
+    expected = add_colour_field(to_observation(cutout), TILT).colour
+    np.testing.assert_array_equal(found.colour, expected)
+    assert build_target(cutout, replace(settings, colour_field=0.0)).observation.colour is None
