@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=3)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--config", type=Path)
-    parser.add_argument("--model-error", type=float, default=0.0)
+    parser.add_argument("--model-error", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", action="store_true")
     options = parser.parse_args()

@@ -1,36 +1,47 @@
 """The host's colour field: one spectrum for the whole host is not exactly true.
 
 Eq. 6 of Siegel & Melchior (2024) gives every pixel of the host one spectrum. Bulges are redder
-than discs, and what is redder in the middle looks like dust. Here the host's spectrum has a
-tilt g that varies over the image,
+than discs and arms are bluer, and what is redder than the rest looks like dust. Here the tilt g
+of the host's spectrum varies over the image,
 
-    model_i = F_i m_i (lambda_i / lambda~)^{g(y, x)},   g = sum_k c_k s_k phi_k,   c ~ N(0, 1),
+    model_i = F_i m_i (lambda_i / lambda~)^{g(y, x)},   g ~ GP(0, K),
 
-lambda~ the geometric mean of the bands' rest-frame wavelengths. To first order in g the c are
-integrated out: the noise gets the covariance T T^T with
+lambda~ the geometric mean of the bands' rest-frame wavelengths. To first order g is integrated
+out: the noise gets the covariance T T^T with
 
-    T_k = s_k phi_k ln(lambda_i / lambda~) (PSF * Y)+,
+    T_k = psi_k ln(lambda_i / lambda~) (PSF * Y)+,   K ~ sum_k psi_k psi_k^T,
 
 the light as the data have it, so that T is no function of the parameters (as the model error,
-`dustpost.model_error`). phi are smooth functions of the elliptical radius rho and angle of the
-observed light: powers of ln rho for gradients, and their first and second harmonics for a
-bulge of another shape or place than the disc; orthonormal under the light. Their sds s are
-those of simulated galaxies (`benchmarks/colour_field.py`), which RADMC-3D views share.
+`dustpost.model_error`); psi are the directions of K that the data would see best (Nystroem). K
+is the sum of
+
+- gradients: smooth functions of the elliptical radius rho and angle of the observed light,
+  powers of ln rho and their first and second harmonics, for a bulge of another colour, shape
+  or place than the disc; orthonormal under the light;
+- arms and clumps: two stationary kernels of a few pixels.
+
+The sds are those of simulated galaxies (`benchmarks/colour_field.py`).
 """
 
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
+from dustpost.likelihood import with_colour
 from dustpost.model_error import smoothed
 from dustpost.observation import Observation
 
 # sd of the tilt in each function: harmonic -> power of ln rho -> sd; the harmonics have two phases
-SPREAD = {0: (0.18, 0.043, 0.025), 1: (0.040, 0.020, 0.015), 2: (0.062, 0.028, 0.028)}
+SPREAD = {0: (0.113, 0.033, 0.020), 1: (0.033, 0.017, 0.016), 2: (0.060, 0.026, 0.022)}
+PATCHES = ((2.5, 0.083), (7.0, 0.083))  # length of a stationary kernel in pixels, sd
+TILT = 0.20  # rms of all of these together
 CORE = 0.15  # added to rho in the logarithm, in sd of the light
 REACH = (-2.0, 1.2)  # of ln(rho + CORE), outside which nothing changes
 RAMP = 0.5  # rho below which harmonics fade
 FAINT = 0.05  # of the peak; fainter light has no say in the functions
+RANK = 64  # directions kept
+PIXELS = 1200  # of those that see a tilt best; the directions are found on them
 
 
 def add_colour_field(observation: Observation, tilt: float) -> Observation:
@@ -42,30 +53,56 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
         Its `ivar` as the likelihood will use it.
     tilt : float
         Light-weighted rms of g; 0 for a host of one colour, which returns the observation
-        as it is.
+        as it is. Simulated galaxies have `TILT`.
 
     Returns
     -------
     Observation
-        With `colour`, (k, band, y, x), the T_k.
+        With `colour`.
     """
     if not tilt or len(observation.data) == 1:
         return observation
     light = np.asarray(smoothed(observation.data, observation.ivar, observation.psf), float)
     light = np.maximum(light, 0.0)
-    scale = np.maximum(light.sum(axis=(1, 2), keepdims=True), 1e-30)
-    phi = functions((light / scale).mean(axis=0))
     log_wave = np.log(np.asarray((observation.wavelength * observation.weight).sum(axis=1)))
-    reddening = (log_wave - log_wave.mean())[:, None, None]
-    spread = spreads()
-    spread = spread * tilt / np.sqrt((spread**2).sum())
-    colour = spread[:, None, None, None] * phi[:, None] * (reddening * light)
-    colour = np.where(np.asarray(observation.ivar) > 0, colour, 0.0)
-    return observation._replace(colour=jnp.asarray(colour, observation.data.dtype))
+    reddening = (log_wave - log_wave.mean())[:, None, None] * light
+    ivar = np.asarray(observation.ivar, float)
+    total = np.maximum(light.sum(axis=(1, 2), keepdims=True), 1e-30)
+    information = (reddening**2 * ivar).sum(axis=0)
+    psi = tilt / TILT * directions((light / total).mean(axis=0), information)
+    templates = np.where(ivar > 0, psi[:, None] * reddening, 0.0)
+    return with_colour(observation, jnp.asarray(templates, observation.data.dtype))
+
+
+def directions(light: NDArray, information: NDArray) -> NDArray:
+    """psi of the tilt's prior, (k, y, x): those that data of this information see best.
+
+    Parameters
+    ----------
+    light : ndarray, (y, x)
+    information : ndarray, (y, x)
+        Inverse variance of a pixel's tilt.
+    """
+    shape, size = light.shape, light.size
+    smooth = (spreads()[:, None, None] * functions(light)).reshape(-1, size)
+    best = np.sort(np.argsort(-information, axis=None, kind="stable")[: min(PIXELS, size)])
+    y, x = (axis.astype(float) for axis in np.divmod(np.arange(size), shape[1]))
+    square = (y[:, None] - y[best]) ** 2 + (x[:, None] - x[best]) ** 2
+    kernel = smooth.T @ smooth[:, best]
+    for length, sd in PATCHES:
+        kernel += sd**2 * np.exp(-0.5 * square / length**2)
+    root = np.sqrt(information.ravel()[best])
+    value, vector = eigh(
+        root[:, None] * kernel[best] * root,
+        subset_by_index=[best.size - min(RANK, best.size), best.size - 1],
+    )
+    value = np.maximum(value, 1e-12 * max(value.max(), 1e-30))
+    psi = (kernel * root) @ vector / np.sqrt(value)
+    return psi.T.reshape(-1, *shape)
 
 
 def functions(light: NDArray) -> NDArray:
-    """phi, (k, y, x), orthonormal under light (y, x) and orthogonal to a constant."""
+    """Gradients, (k, y, x), orthonormal under light (y, x) and orthogonal to a constant."""
     weight = np.where(light > FAINT * light.max(), light, 0.0)
     weight = weight / max(weight.sum(), 1e-30)
     radius, angle = _ellipse(weight)
@@ -90,7 +127,7 @@ def functions(light: NDArray) -> NDArray:
 
 
 def spreads() -> NDArray:
-    """s in the order of `functions`, (k,), as simulated galaxies have them."""
+    """Sds in the order of `functions`, (k,), as simulated galaxies have them."""
     return np.array([s for m, row in SPREAD.items() for s in row * (2 if m else 1)])
 
 

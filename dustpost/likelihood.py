@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.linalg import cho_solve, solve_triangular
 
-from dustpost.observation import Observation
+from dustpost.observation import Colour, Observation
 
 
 class FluxFit(NamedTuple):
@@ -88,8 +88,16 @@ def temper(observation: Observation, power: Array | float) -> Observation:
     """The observation whose likelihood is that of another to a power, up to a constant."""
     colour = observation.colour
     if colour is not None:
-        colour = colour * jnp.asarray(power) ** -0.5
+        root = jnp.sqrt(jnp.asarray(power))
+        colour = Colour(colour.templates / root, colour.weighted * root, colour.gram)
     return observation._replace(ivar=power * observation.ivar, colour=colour)
+
+
+def with_colour(observation: Observation, colour: Array) -> Observation:
+    """The observation with templates T (k, band, y, x) of a colour field; 0 where masked."""
+    weighted = colour * observation.ivar[None]
+    gram = jnp.einsum("kbyx,lbyx->kl", weighted, colour)
+    return observation._replace(colour=Colour(colour, weighted, gram))
 
 
 def expected_cube(observation: Observation, templates: Array, flux: Array) -> Array:
@@ -97,18 +105,26 @@ def expected_cube(observation: Observation, templates: Array, flux: Array) -> Ar
     model = flux[:, None, None] * templates
     if observation.colour is None:
         return model
-    weighted, factor = _whitened(observation, templates)
-    along = jnp.einsum("kbyx,byx->k", weighted, observation.data - model)
-    tilt = cho_solve((factor, True), along)
+    free = _free(observation, templates)
+    tilt = cho_solve((free.factor, True), _along(observation, templates, free, observation.data))
     return model + jnp.einsum("k,kbyx->byx", tilt, free_colour(observation, templates))
 
 
 def free_colour(observation: Observation, templates: Array) -> Array:
     """U, (k, band, y, x): the colour field's templates without their part along the model."""
-    ivar, colour = observation.ivar, observation.colour
-    precision = _sum(templates**2 * ivar) + jnp.finfo(ivar.dtype).tiny
-    share = _sum(colour * (templates * ivar)[None]) / precision[None]
-    return colour - share[:, :, None, None] * templates[None]
+    share = _free(observation, templates).share[:, :, None, None]
+    return observation.colour.templates - share * templates[None]
+
+
+def weighted(observation: Observation, templates: Array, change: Array) -> Array:
+    """C^{-1} dm of a change dm of the model cube, (band, y, x)."""
+    plain = observation.ivar * change
+    if observation.colour is None:
+        return plain
+    free = _free(observation, templates)
+    along = cho_solve((free.factor, True), _along(observation, templates, free, change))
+    of_model = (along @ free.share)[:, None, None] * observation.ivar * templates
+    return plain - jnp.einsum("k,kbyx->byx", along, observation.colour.weighted) + of_model
 
 
 def hidden_by_colour(observation: Observation, templates: Array) -> Callable[[Array], Array]:
@@ -118,21 +134,36 @@ def hidden_by_colour(observation: Observation, templates: Array) -> Callable[[Ar
     """
     if observation.colour is None:
         return lambda change: jnp.zeros(1, change.dtype)
-    return _hidden(*_whitened(observation, templates))
+    free = _free(observation, templates)
+
+    def hidden(change):
+        along = _along(observation, templates, free, change)
+        return solve_triangular(free.factor, along, lower=True)
+
+    return hidden
 
 
-def _whitened(observation: Observation, templates: Array) -> tuple[Array, Array]:
-    """w U, (k, band, y, x), and the Cholesky factor of A, (k, k)."""
-    free = free_colour(observation, templates)
-    weighted = free * observation.ivar[None]
-    curvature = jnp.einsum("kbyx,lbyx->kl", weighted, free)
-    return weighted, jnp.linalg.cholesky(jnp.eye(len(free), dtype=free.dtype) + curvature)
+class _Free(NamedTuple):
+    """m w T / m w m, (k, band), and the Cholesky factor of A, (k, k)."""
+
+    share: Array
+    factor: Array
 
 
-def _hidden(weighted: Array, factor: Array) -> Callable[[Array], Array]:
-    return lambda change: solve_triangular(
-        factor, jnp.einsum("kbyx,byx->k", weighted, change), lower=True
-    )
+def _free(observation: Observation, templates: Array) -> _Free:
+    colour = observation.colour
+    precision = _sum(templates**2 * observation.ivar) + jnp.finfo(templates.dtype).tiny
+    along = jnp.einsum("kbyx,byx->kb", colour.weighted, templates)
+    share = along / precision[None]
+    curvature = colour.gram - share @ along.T
+    one = jnp.eye(len(along), dtype=templates.dtype)
+    return _Free(share, jnp.linalg.cholesky(one + curvature))
+
+
+def _along(observation: Observation, templates: Array, free: _Free, change: Array) -> Array:
+    """U^T w dm, (k,)."""
+    of_colour = jnp.einsum("kbyx,byx->k", observation.colour.weighted, change)
+    return of_colour - free.share @ _sum(templates * observation.ivar * change)
 
 
 def _log_density(observation: Observation, templates: Array, residual: Array) -> Array:
@@ -140,9 +171,10 @@ def _log_density(observation: Observation, templates: Array, residual: Array) ->
     log_density = log_density - 0.5 * jnp.sum(_sum(residual**2 * observation.ivar))
     if observation.colour is None:
         return log_density
-    weighted, factor = _whitened(observation, templates)
-    taken = 0.5 * jnp.sum(_hidden(weighted, factor)(residual) ** 2)
-    return log_density + taken - jnp.sum(jnp.log(jnp.diag(factor)))
+    free = _free(observation, templates)
+    along = _along(observation, templates, free, residual)
+    taken = solve_triangular(free.factor, along, lower=True)
+    return log_density + 0.5 * jnp.sum(taken**2) - jnp.sum(jnp.log(jnp.diag(free.factor)))
 
 
 def _sum(cube: Array) -> Array:

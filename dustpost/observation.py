@@ -5,6 +5,24 @@ from typing import NamedTuple
 from jax import Array
 
 
+class Colour(NamedTuple):
+    """Low-rank covariance of the data, see `dustpost.likelihood.with_colour`.
+
+    Attributes
+    ----------
+    templates : Array, (k, band, y, x)
+        T, in the unit of the data; 0 where masked.
+    weighted : Array, (k, band, y, x)
+        ivar T.
+    gram : Array, (k, k)
+        T^T ivar T.
+    """
+
+    templates: Array
+    weighted: Array
+    gram: Array
+
+
 class Observation(NamedTuple):
     """One galaxy in several bands, ready for the likelihood.
 
@@ -22,8 +40,8 @@ class Observation(NamedTuple):
         averaged over each filter.
     weight : Array, (band, node)
         Weights of that average; each row sums to one.
-    colour : Array, (k, band, y, x), or None
-        Templates of the host's colour field, see `dustpost.colour`; 0 where masked.
+    colour : Colour or None
+        Of the host's colour field, see `dustpost.colour`.
     """
 
     data: Array
@@ -31,4 +49,4 @@ class Observation(NamedTuple):
     psf: Array
     wavelength: Array
     weight: Array
-    colour: Array | None = None
+    colour: Colour | None = None

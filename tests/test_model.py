@@ -11,7 +11,7 @@ from numpyro.diagnostics import effective_sample_size
 from numpyro.infer import MCMC, NUTS, Predictive, init_to_value
 
 from dustpost.errors import DustpostError
-from dustpost.likelihood import log_likelihood
+from dustpost.likelihood import log_likelihood, with_colour
 from dustpost.model import PriorDistribution, model
 from dustpost.posterior import Position
 from dustpost.priors.gaussian import GaussianPrior
@@ -80,7 +80,7 @@ def test_joint_density_is_the_sum_of_its_parts(coloured):
         wide = 0.1 * jax.random.normal(jax.random.key(1), (2, *seen.data.shape))
         seen = seen._replace(ivar=seen.ivar.at[:, :2].set(0.0))
         wide = jnp.where(seen.ivar > 0, wide, 0.0)
-        target = target.replace(observation=seen._replace(colour=wide))
+        target = target.replace(observation=with_colour(seen, wide))
     galaxy = target.galaxy(position)
     total, trace = density(target, position, galaxy.estimate)
     parts = [

@@ -2,12 +2,12 @@
 
 In theta = (z, x, delta, ln F),
 
-    I = J^T W J - d score/d theta - d^2 ln p(F, delta),   sd = (g^T I^-1 g)^{1/2},
+    I = J^T C^-1 J - d score/d theta - d^2 ln p(F, delta),   sd = (g^T I^-1 g)^{1/2},
 
-J the derivative of the model cube, W the inverse variance, g the gradient of log_screen
-(van Trees 1968: averaged over positions it bounds the mean squared error). The system is
-solved by conjugate gradients, I is never written out. A network's score is symmetrised; where
-I is not positive along the way there is no bound, and the answer is nan.
+J the derivative of the model cube, C the data's covariance (`dustpost.likelihood`), g the
+gradient of log_screen (van Trees 1968: averaged over positions it bounds the mean squared error).
+The system is solved by conjugate gradients, I is never written out. A network's score is
+symmetrised; where I is not positive along the way there is no bound, and the answer is nan.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from dustpost import coordinates
+from dustpost.likelihood import weighted
 from dustpost.posterior import Host, Position, Target
 from dustpost.samplers import curvature
 from dustpost.samplers.curvature import flux_precision
@@ -80,7 +81,8 @@ def _information(target: Target, at: tuple[Position, Array], move: tuple[Positio
 
     _, pull = jax.vjp(model, at)
     pushed = _push(model, at, move)
-    (of_data,) = pull(target.observation.ivar * pushed)
+    held = jax.lax.stop_gradient(target.galaxy(position).templates)
+    (of_data,) = pull(weighted(target.observation, held, pushed))
     of_score = _symmetric(_score(target, position), position, move[0])
     of_score = of_score._replace(slope=-move[0].slope / target.slope_prior.variance)
     of_prior = (

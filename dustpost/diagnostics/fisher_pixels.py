@@ -6,7 +6,8 @@ Without a PSF, when the data are sharpest, and per band i and pixel p
 
 each pixel's (ln S, u) is eliminated by itself (Schur complement); what is left are ln F and
 delta. The level of F is then also that of S: a flat F leaves log_screen without any bound,
-infinity. With draws of the dust's prior u is a Gaussian of their covariance, see `factors`.
+infinity. A colour field is left out: the bound is then lower than it could be. With draws of
+the dust's prior u is a Gaussian of their covariance, see `factors`.
 
 In double precision: a good pixel's information is 1e10 times that of the prior of ln F.
 """
