@@ -3,7 +3,7 @@
     python benchmarks/colour_field.py [--galaxies 120] [--seed 5] [--data ../shared/data]
 
 Dust-free light of simulated galaxies, three views each, without noise or PSF: the tilt of the
-spectrum g(y, x) by least squares in ln lambda (HSC's five bands) over the pixels that hold 90 %
+spectrum g(y, x) by least squares (HSC's five bands) over the pixels that hold 90 %
 of the light, its light-weighted mean taken off. Written are its rms over views (and quantiles),
 the share of the colours' variance that a tilt explains, the rms of its coefficient of every
 function of `dustpost.colour`, made from the light behind the dust as a fit makes them, the mean
@@ -40,8 +40,7 @@ def tilt(cutout: Cutout) -> tuple[np.ndarray, np.ndarray, float]:
     log = np.log(np.maximum(light, FAINTEST))
     log = log - (log * weight).sum(axis=(1, 2), keepdims=True)
     log = log - log.mean(axis=0)  # what all bands share is the host's shape
-    wave = np.log(np.asarray(cutout.wavelength, float)[-BANDS:])
-    wave = wave - wave.mean()
+    wave = colour.reddening(np.asarray(cutout.wavelength, float)[-BANDS:])
     found = np.tensordot(wave, log, 1) / (wave @ wave)
     rest = log - wave[:, None, None] * found
     return found, weight, 1 - (weight * rest**2).sum() / max((weight * log**2).sum(), 1e-30)

@@ -4,12 +4,13 @@ Eq. 6 of Siegel & Melchior (2024) gives every pixel of the host one spectrum. Bu
 than discs and arms are bluer, and what is redder than the rest looks like dust. Here the tilt g
 of the host's spectrum varies over the image,
 
-    model_i = F_i m_i (lambda_i / lambda~)^{g(y, x)},   g ~ GP(0, K),
+    model_i = F_i m_i exp(g(y, x) r_i),   g ~ GP(0, K),
 
-lambda~ the geometric mean of the bands' rest-frame wavelengths. To first order g is integrated
-out: the noise gets the covariance T T^T with
+with r_i half way between ln lambda_i, a power law, and the ratio of an old to a young population's
+spectrum (its break at 0.4 micron), of mean 0 over the bands. To first order g is integrated out:
+the noise gets the covariance T T^T with
 
-    T_k = psi_k ln(lambda_i / lambda~) (PSF * Y)+,   K ~ sum_k psi_k psi_k^T,
+    T_k = psi_k r_i (PSF * Y)+,   K ~ sum_k psi_k psi_k^T,
 
 the light as the data have it, so that T is no function of the parameters (as the model error,
 `dustpost.model_error`); psi are the directions of K that the data would see best (Nystroem). K
@@ -31,6 +32,7 @@ from scipy.linalg import eigh
 from dustpost.likelihood import with_colour
 from dustpost.model_error import smoothed
 from dustpost.observation import Observation
+from dustpost.priors.spectrum import old_over_young
 
 # sd of the tilt in each function: harmonic -> power of ln rho -> sd; the harmonics have two phases
 SPREAD = {0: (0.113, 0.033, 0.020), 1: (0.033, 0.017, 0.016), 2: (0.060, 0.026, 0.022)}
@@ -64,14 +66,23 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
         return observation
     light = np.asarray(smoothed(observation.data, observation.ivar, observation.psf), float)
     light = np.maximum(light, 0.0)
-    log_wave = np.log(np.asarray((observation.wavelength * observation.weight).sum(axis=1)))
-    reddening = (log_wave - log_wave.mean())[:, None, None] * light
+    wavelength = np.asarray((observation.wavelength * observation.weight).sum(axis=1), float)
+    redder = reddening(wavelength)[:, None, None] * light
     ivar = np.asarray(observation.ivar, float)
     total = np.maximum(light.sum(axis=(1, 2), keepdims=True), 1e-30)
-    information = (reddening**2 * ivar).sum(axis=0)
+    information = (redder**2 * ivar).sum(axis=0)
     psi = tilt / TILT * directions((light / total).mean(axis=0), information)
-    templates = np.where(ivar > 0, psi[:, None] * reddening, 0.0)
+    templates = np.where(ivar > 0, psi[:, None] * redder, 0.0)
     return with_colour(observation, jnp.asarray(templates, observation.data.dtype))
+
+
+def reddening(wavelength: NDArray) -> NDArray:
+    """r of bands at rest-frame wavelengths in micron, (band,); its slope in ln lambda is 1."""
+    power_law = np.log(wavelength) - np.log(wavelength).mean()
+    older = old_over_young(wavelength)
+    older = older - older.mean()
+    older = older * (power_law @ power_law) / (power_law @ older)
+    return 0.5 * (power_law + older)
 
 
 def directions(light: NDArray, information: NDArray) -> NDArray:

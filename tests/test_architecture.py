@@ -12,10 +12,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dustpost"
 LAYERS = (
     ("errors", "findings", "data"),
     ("attenuation", "bands", "milky_way", "observation", "forward", "likelihood", "coordinates")
-    + ("model_error", "colour"),
+    + ("model_error",),
     ("networks",),
     ("priors",),
-    ("posterior", "simulate"),
+    ("posterior", "simulate", "colour"),
     ("samplers", "model"),
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),

@@ -64,15 +64,15 @@ def test_functions_are_orthonormal_under_the_light(galaxy):
 
 
 def test_the_field_has_the_tilt_asked_for(galaxy):
-    """Summed over templates, variance over light^2 is (tilt ln(lambda / mean))^2."""
+    """Summed over templates, variance over light^2 is (tilt r)^2."""
     wide = add_colour_field(galaxy, TILT)
     light = np.asarray(galaxy.data, float)
     weight = np.where(light > colour.FAINT * light.max(axis=(1, 2), keepdims=True), light, 0.0)
     weight /= weight.sum(axis=(1, 2), keepdims=True)
     share = np.asarray(wide.colour.templates) / light[None]
     rms = np.sqrt((weight[None] * share**2).sum(axis=(0, 2, 3)))
-    log_wave = np.log(np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1)))
-    np.testing.assert_allclose(rms, TILT * np.abs(log_wave - log_wave.mean()), rtol=0.1)
+    wavelength = np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1))
+    np.testing.assert_allclose(rms, TILT * np.abs(colour.reddening(wavelength)), rtol=0.1)
 
 
 def test_all_directions_are_the_prior_itself(monkeypatch):

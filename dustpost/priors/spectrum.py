@@ -133,6 +133,11 @@ class StellarFlux:
         return dist.MultivariateNormal(self.mean, scale_tril=self.scale_tril)
 
 
+def old_over_young(wavelength: np.ndarray) -> np.ndarray:
+    """ln of an elliptical's spectrum over an irregular's, at rest-frame wavelengths in micron."""
+    return np.interp(np.log(wavelength), np.log(_KNOTS), _TEMPLATES[0] - _TEMPLATES[-1])
+
+
 def stellar_flux(wavelength: np.ndarray, total: np.ndarray) -> StellarFlux:
     """The default prior for bands at given rest-frame wavelengths.
 
