@@ -57,6 +57,7 @@ def assumptions(settings: dict[str, object], cutout: Cutout) -> list[tuple[str, 
         ("Noise", _noise(settings)),
         ("Redshift", _redshift(cutout)),
         ("Milky Way", _milky_way(cutout)),
+        ("Colour of the host", _host_colour(settings)),
         ("Covered pixels", _covered(settings)),
         ("Sampler", _sampler(settings)),
         ("Versions", str(get("versions", ""))),
@@ -117,7 +118,18 @@ def _dust_prior(settings: dict) -> str:
 def _noise(settings: dict) -> str:
     factor = settings.get("noise_inflation", 1.0)
     text = "Gaussian, independent from pixel to pixel, variance from the cutout"
-    return text + ("." if factor == 1 else f", its sd times {factor:g}.")
+    text += "" if factor == 1 else f", its sd times {factor:g}"
+    share = settings.get("model_error", 0.0)
+    return text + (f"; {share:.1%} of the local flux for what the model misses." if share else ".")
+
+
+def _host_colour(settings: dict) -> str:
+    tilt = settings.get("colour_field")
+    if tilt is None:
+        return ""
+    if tilt:
+        return f"Its spectrum varies over the image, an rms tilt of {tilt:g}, integrated out."
+    return "One for the whole host; a gradient would be taken for dust (colour_field changes it)."
 
 
 def _redshift(cutout: Cutout) -> str:

@@ -115,6 +115,13 @@ def test_assumptions_tell_redshift_extinction_and_unknown_words():
     assert "E(B-V) = 0.02 mag" in said["Milky Way"]
     assert said["Attenuation curve"] == "mine"
     assert "its sd times 1.3" in said["Noise"]
+    assert "Colour of the host" not in said  # of a file that does not tell
+    wide = dict(assumptions({"model_error": 0.028, "colour_field": 0.3}, cutout))
+    assert "2.8% of the local flux" in wide["Noise"]
+    assert "tilt of 0.3" in wide["Colour of the host"]
+    plain = dict(assumptions({"model_error": 0.0, "colour_field": 0.0}, cutout))
+    assert plain["Noise"].endswith("from the cutout.")
+    assert "taken for dust" in plain["Colour of the host"]
 
 
 def test_summary_table(tmp_path):

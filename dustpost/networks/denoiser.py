@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from dustpost.networks import edm, unet
+from dustpost.networks.call import call
 from dustpost.networks.coordinate import Coordinate, coordinate
 from dustpost.networks.unet import UNet
 
@@ -91,7 +92,7 @@ class Denoiser(NamedTuple):
     def _bind(self, params, light):
         def run(scaled, noise):
             images = jnp.stack([scaled, light], axis=-1)
-            return self.network.apply({"params": params}, images, noise[:, None])[..., 0]
+            return call(self.network, {"params": params}, images, noise[:, None])[..., 0]
 
         return run
 

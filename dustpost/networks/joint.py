@@ -45,6 +45,7 @@ from jax import Array
 from dustpost.coordinates import clean_from_image
 from dustpost.errors import DustpostError
 from dustpost.networks import batches, edm, unet
+from dustpost.networks.call import call
 from dustpost.networks.coordinate import Coordinate, coordinate
 from dustpost.networks.unet import UNet
 
@@ -158,7 +159,7 @@ class JointDenoiser(NamedTuple):
 
     def _run(self, params, host, dust, *noise):
         images, levels = jnp.stack([host, dust], axis=-1), jnp.stack(noise, axis=-1)
-        return self.network.apply({"params": params}, images, levels)
+        return call(self.network, {"params": params}, images, levels)
 
 
 def rebuild(facts: dict) -> JointDenoiser:

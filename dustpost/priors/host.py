@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from dustpost.errors import DustpostError
+from dustpost.networks.call import call
 from dustpost.networks.diffusion import (
     Level,
     reverse_diffusion,
@@ -61,7 +62,7 @@ class HostPrior:
 
     def score(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
         """Gradient of log p_sigma(z), (y, x)."""
-        return self.network.apply(self.parameters, latent, time_of(sigma))
+        return call(self.network, self.parameters, latent, time_of(sigma))
 
     def denoise(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
         """E[z0 | z], (y, x)."""
