@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from dustpost.assemble import leapfrogs
+from dustpost.coordinates import STRETCH, clean_from_image
 from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
 from dustpost.progress import Stage, quiet
@@ -53,11 +54,18 @@ def approach(
 
 
 def disperse(key: Array, target: Target, best: Position, chains: int) -> Position:
-    """Starts of the chains, (chain, ...): in turn from the MAP's dust and from none.
+    """Starts of the chains, (chain, ...), each with the noise that its target asks for.
 
-    The MAP's latents are clean; each chain adds the noise that its target asks for.
+    Where the priors have densities the dust is drawn from its prior, as wide as an answer can
+    be, with a host that is the brighter where it is dark. Scores are not trusted so far from
+    the data: there the starts are in turn the MAP's dust, which is clean, and none.
     """
     host_key, dust_key, slope_key = jax.random.split(key, 3)
+    slope = best.slope + START_SPREAD * jax.random.normal(slope_key, (chains,))
+    level = target.host_prior.level(target.sigma_host)
+    if None not in (target.host_prior.log_density, target.dust_prior.log_density):
+        host, dust = _behind_drawn_dust(jax.random.split(dust_key, chains), target, best)
+        return Position(perturb(host_key, host, level), dust, slope)
     clean_host = target.host_prior.denoise(best.host, target.sigma_host, None)
     transmission = target.galaxy(best).transmission
     clean_dust = target.dust_prior.latent(transmission)
@@ -65,9 +73,24 @@ def disperse(key: Array, target: Target, best: Position, chains: int) -> Positio
     none = target.dust_prior.latent(jnp.full_like(transmission, climb.START_TRANSMISSION))
     clean_dust = jnp.where(dusty, clean_dust, none[None])
     clean_host = jnp.broadcast_to(clean_host, clean_dust.shape)
-    spread = START_SPREAD * jax.random.normal(slope_key, (chains,))
     return Position(
-        perturb(host_key, clean_host, target.host_prior.level(target.sigma_host)),
+        perturb(host_key, clean_host, level),
         perturb(dust_key, clean_dust, target.dust_prior.level(target.sigma_dust)),
-        best.slope + spread,
+        slope,
     )
+
+
+@jax.jit
+def _behind_drawn_dust(keys: Array, target: Target, best: Position) -> tuple[Array, Array]:
+    """Clean hosts, and dust x drawn given the MAP's host, (chain, y, x); S D is the MAP's."""
+    light, _ = target.host_of(best.host)
+    clean = target.host_prior.denoise(best.host, target.sigma_host, None)
+    peak = jnp.expm1(STRETCH * jnp.max(clean))
+    seen = light.image * target.galaxy(best).transmission
+
+    def one(key):
+        dust = target.draw_dust(key, light)
+        image = seen / target.dust_of(dust, light).transmission
+        return clean_from_image(peak * image / jnp.max(image)), dust
+
+    return jax.lax.map(one, keys)
