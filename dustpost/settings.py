@@ -61,7 +61,7 @@ class Settings:
     colour_field : float
         Light-weighted rms of the tilt of the host's spectrum over the image (an exponent of
         wavelength), integrated out, see `dustpost.colour`; 0 for a host of one colour.
-        Measured on the simulator: 0.24.
+        Simulated galaxies: 0.22 all together, 0.16 in the median, below 0.32 in 84 %.
     covering_threshold : float
         A in mag above which a pixel counts as covered.
     filter_average : bool
