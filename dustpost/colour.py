@@ -81,8 +81,10 @@ def reddening(wavelength: NDArray) -> NDArray:
     power_law = np.log(wavelength) - np.log(wavelength).mean()
     older = old_over_young(wavelength)
     older = older - older.mean()
-    older = older * (power_law @ power_law) / (power_law @ older)
-    return 0.5 * (power_law + older)
+    along = power_law @ older
+    if not along > 0:  # bands of one wavelength, or beyond the last knot of the spectra
+        return power_law
+    return 0.5 * (power_law + older * (power_law @ power_law) / along)
 
 
 def directions(light: NDArray, information: NDArray) -> NDArray:

@@ -75,6 +75,16 @@ def test_the_field_has_the_tilt_asked_for(galaxy):
     np.testing.assert_allclose(rms, TILT * np.abs(colour.reddening(wavelength)), rtol=0.1)
 
 
+def test_reddening_has_unit_slope_and_no_mean():
+    for wavelength in ([0.4754, 0.62, 0.77, 0.89, 0.98], [0.3, 0.9], [0.48, 0.64, 0.9, 2.1]):
+        log_wave = np.log(wavelength) - np.log(wavelength).mean()
+        found = colour.reddening(np.array(wavelength))
+        np.testing.assert_allclose(found.mean(), 0.0, atol=1e-12)
+        np.testing.assert_allclose(found @ log_wave, log_wave @ log_wave, rtol=1e-10)
+    np.testing.assert_array_equal(colour.reddening(np.array([0.62, 0.62])), [0.0, 0.0])
+    assert np.isfinite(colour.reddening(np.array([2.2, 3.0]))).all()
+
+
 def test_all_directions_are_the_prior_itself(monkeypatch):
     """psi psi^T is the kernel: gradients and two stationary parts, written out pixel by pixel."""
     y, x = np.mgrid[:12, :12].astype(float)
