@@ -158,6 +158,7 @@ def settings():
         "covering_threshold": 0.05,
         "noise_inflation": 1.0,
         "model_error": 0.0,
+        "colour_field": 0.0,
         "redshift": 0.0,
         "ebv": 0.0,
         "chains": 4,
