@@ -17,10 +17,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+from model_error import bright
 
 from dustpost import colour
 from dustpost.io.cutout import Cutout
-from dustpost.reproduce import fit
 from dustpost.reproduce.sources import View, find_views
 
 LOG = Path(__file__).with_suffix(".json")
@@ -33,10 +33,7 @@ def tilt(cutout: Cutout) -> tuple[np.ndarray, np.ndarray, float]:
     """g (y, x) and its weights, of unit sum, and the share of the colours' variance it explains."""
     truth = cutout.truth
     light = (cutout.data * 10 ** (0.4 * truth.attenuation))[-BANDS:].astype(float)
-    host = np.asarray(truth.host, float)
-    order = np.sort(host, axis=None)[::-1]
-    inside = host >= order[np.searchsorted(np.cumsum(order) / order.sum(), fit.LIGHT)]
-    weight = host * inside / (host * inside).sum()
+    weight = bright(cutout)
     log = np.log(np.maximum(light, FAINTEST))
     log = log - (log * weight).sum(axis=(1, 2), keepdims=True)
     log = log - log.mean(axis=0)  # what all bands share is the host's shape

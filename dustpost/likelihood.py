@@ -107,7 +107,8 @@ def expected_cube(observation: Observation, templates: Array, flux: Array) -> Ar
         return model
     free = _free(observation, templates)
     tilt = cho_solve((free.factor, True), _along(observation, templates, free, observation.data))
-    return model + jnp.einsum("k,kbyx->byx", tilt, free_colour(observation, templates))
+    of_model = (tilt @ free.share)[:, None, None] * templates
+    return model + jnp.einsum("k,kbyx->byx", tilt, observation.colour.templates) - of_model
 
 
 def free_colour(observation: Observation, templates: Array) -> Array:
@@ -135,12 +136,7 @@ def hidden_by_colour(observation: Observation, templates: Array) -> Callable[[Ar
     if observation.colour is None:
         return lambda change: jnp.zeros(1, change.dtype)
     free = _free(observation, templates)
-
-    def hidden(change):
-        along = _along(observation, templates, free, change)
-        return solve_triangular(free.factor, along, lower=True)
-
-    return hidden
+    return lambda change: _hidden(observation, templates, free, change)
 
 
 class _Free(NamedTuple):
@@ -166,14 +162,18 @@ def _along(observation: Observation, templates: Array, free: _Free, change: Arra
     return of_colour - free.share @ _sum(templates * observation.ivar * change)
 
 
+def _hidden(observation: Observation, templates: Array, free: _Free, change: Array) -> Array:
+    along = _along(observation, templates, free, change)
+    return solve_triangular(free.factor, along, lower=True)
+
+
 def _log_density(observation: Observation, templates: Array, residual: Array) -> Array:
     log_density = log_normalisation(observation)
     log_density = log_density - 0.5 * jnp.sum(_sum(residual**2 * observation.ivar))
     if observation.colour is None:
         return log_density
     free = _free(observation, templates)
-    along = _along(observation, templates, free, residual)
-    taken = solve_triangular(free.factor, along, lower=True)
+    taken = _hidden(observation, templates, free, residual)
     return log_density + 0.5 * jnp.sum(taken**2) - jnp.sum(jnp.log(jnp.diag(free.factor)))
 
 
