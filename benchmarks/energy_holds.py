@@ -4,7 +4,7 @@
         [--weights FILE] [--seed 0]
 
 No data, no likelihood: chains start at noisy truths, x = D + sigma e, one for each host, and move
-by `dustpost.samplers.hmc` (30 leapfrogs a sweep, diagonal mass 1/sigma^2) on p_sigma(x | S). An
+by `dustpost.samplers.hmc` (14 steps a sweep, diagonal mass 1/sigma^2) on p_sigma(x | S). An
 energy that is free away from its training data lets them out within a few sweeps: thin dust
 over the whole frame. What is compared are N(x) of the truths and of the chains at their end:
 mean A and covering fraction over the galaxies, and the energy, which of a perfect prior has the
@@ -28,7 +28,7 @@ from dustpost.priors.dust import DustPrior, load_dust_prior
 from dustpost.samplers import hmc
 from dustpost.settings import SIGMA_DUST
 
-SIGMA, STEP = SIGMA_DUST["transmission"], 0.15
+SIGMA, STEP = SIGMA_DUST["transmission"], 0.3
 RESULT = Path(__file__).with_suffix(".json")
 
 

@@ -23,7 +23,7 @@ from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import FlatFlux, stellar_flux
 from dustpost.settings import SIGMA_DUST, Settings
 
-NEAR, FAR = 8, 30  # leapfrog steps, of scores and of energies
+NEAR, FAR = 4, 14  # steps of a trajectory, of scores and of energies
 PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
 
 

@@ -21,7 +21,7 @@ from dustpost.posterior import Position
 from dustpost.samplers import flux, gibbs
 from tests import gaussian_world as world
 
-GALAXIES, SWEEPS, STEPS = 2000, 8, 4
+GALAXIES, SWEEPS, STEPS = 2000, 8, 2
 
 
 def functionals(state, target):
@@ -53,12 +53,12 @@ def before_and_after(keys, target, sweep):
             jnp.full(world.SHAPE, 25.0),
         )
         precision = {
-            "orbit": jnp.asarray(7e3 if target.cross_term == "full" else 40.0),
+            "orbit": jnp.asarray(2.5e3 if target.cross_term == "full" else 40.0),
             "dust": of_dust,
             "host": of_host,
             "joint": Position(of_host, *of_dust),
         }
-        step = dict.fromkeys(precision, jnp.asarray(0.4))
+        step = dict.fromkeys(precision, jnp.asarray(0.85))
         tuning = gibbs.Tuning(step, precision, jnp.full(world.SHAPE, -0.7))
         first = functionals(state, seen)
 

@@ -136,6 +136,20 @@ def test_without_acceptance_the_same_test_fails():
     assert not abs(inside - 0.1) < 3 * np.sqrt(0.1 * 0.9 / (1000 * 16))
 
 
+def test_a_pair_of_steps_errs_less_than_two_leapfrogs():
+    """N(0, 1) in 4096 dimensions, a trajectory of the same length; and it can be run back."""
+    ones = jnp.ones(4096)
+    problem = block(gaussian_score, no_likelihood)
+    rates = [
+        float(chain(jax.random.key(3), ones, ones, problem, 0.3, 400, steps)[1].acceptance.mean())
+        for steps in (9, 10)
+    ]
+    assert rates[0] < 0.85 and rates[1] > 0.95
+    for steps in (1, 6, 9):
+        share = hmc.kicks(steps)
+        np.testing.assert_allclose(share, (1 - share)[::-1], rtol=1e-6)
+
+
 def test_prior_change_against_the_exact_density():
     """The integral along the trajectory is the change of ln p, to 0.02 nat rms at 64x64.
 

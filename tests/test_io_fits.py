@@ -144,7 +144,9 @@ def test_redshift_and_extinction(tmp_path, cutout):
 
 def test_observation_has_the_contract_s_shapes(cutout):
     observation = to_observation(cutout)
-    given = [part for part in observation if part is not None]  # no field of host colours is asked for
+    given = [
+        part for part in observation if part is not None
+    ]  # no field of host colours is asked for
     assert [part.shape for part in given] == [
         (3, 64, 64), (3, 64, 64), (3, 11, 11), (3, 16), (3, 16)
     ]  # fmt: skip

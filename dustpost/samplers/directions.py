@@ -104,12 +104,26 @@ def fit(
         norm = norm + fluxes(jnp.log(jnp.maximum(galaxy.estimate, 1e-30))) + 1e-6 * norm
         return lambda vectors: jax.lax.map(one, vectors, batch_size=BATCH), norm
 
+    def curvature(state):
+        """(P - 1) v by the target's own gradient, of unit vectors v in turn."""
+        block, moving = at(state)
+        start = ravel_pytree(moving)[0]
+
+        def force(place):
+            found = block.evaluate(unravel(place))
+            return size * (ravel_pytree(found.score)[0] + ravel_pytree(found.gradient)[0])
+
+        here = force(start)
+        one = lambda v: (here - force(start + REACH * size * v)) / REACH - v  # noqa: E731
+        return lambda vectors: jax.lax.map(one, vectors, batch_size=BATCH)
+
     def probe(inputs):
         state, key = inputs
-        through, _ = derivatives(state)
-        vectors = jax.random.normal(key, (-(-rank // chains), size.size))
+        vectors = jax.random.normal(key, (2, -(-rank // (2 * chains)), size.size))
+        passed, curved = derivatives(state)[0], curvature(state)
         for _ in range(PASSES):
-            vectors = through(_orthonormal(vectors))[0]
+            soft, stiff = (_orthonormal(part) for part in vectors)
+            vectors = jnp.stack([passed(soft)[0], curved(stiff)])
         return vectors
 
     def project(state):
@@ -121,7 +135,8 @@ def fit(
         return jnp.eye(rank) - 0.5 * (inner + inner.T) + known - 0.5 * (lost + lost.T)
 
     probes = jax.lax.map(probe, (states, jax.random.split(key, chains)))
-    probes = probes.reshape(-1, size.size)[:rank]
+    # of both kinds, should some not be wanted
+    probes = jnp.swapaxes(probes, 1, 2).reshape(-1, size.size)[:rank]
     # an explicit variable is a direction of its own, in the place of one probe
     alone = (jnp.arange(rank) == 0)[:, None] & jnp.any(explicit > 0)
     basis = _orthonormal(jnp.where(alone, explicit, probes))

@@ -10,7 +10,10 @@ two leapfrog nodes:
 
     int over a segment = (s(q_k) + 4 s((q_k + q_k+1)/2) + s(q_k+1)) . (q_k+1 - q_k) / 6.
 
-It costs one more score per step. The straight chord from q_0 to q_n needs far more nodes
+It costs one more score per step. Steps are taken in pairs by the rule of McLachlan (1995, of
+two stages), whose error is a tenth of the leapfrog's at the same cost, which in thousands of
+dimensions allows twice its step; a last odd one, or a single one, makes all of them leapfrog.
+The straight chord from q_0 to q_n needs far more nodes
 for the same accuracy (compare Remy et al. 2023), and the trapezoid on the leapfrog nodes
 is blind to its own error. Where the block has a density (an energy, a Gaussian) the first
 term is its difference, exact, and costs no score. For a score that is a gradient field all
@@ -23,12 +26,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from blackjax.mcmc.integrators import mclachlan_coefficients
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from dustpost.posterior import Block, Evaluation
 
 JITTER = 0.2  # relative; breaks the resonances of a fixed trajectory length
+_FIRST = mclachlan_coefficients[0]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
@@ -88,7 +93,7 @@ def kernel(
         Diagonal mass, of the structure of the moving variables. It must not depend on
         where they are, or the proposal is not reversible.
     steps : int
-        Leapfrog steps.
+        Of the trajectory, each of which evaluates the block once.
     measure_curl : bool
         Spend eight more scores on the curl defect.
 
@@ -105,20 +110,20 @@ def kernel(
     )
     momentum = jnp.sqrt(mass) * jax.random.normal(momentum_key, start.shape, start.dtype)
 
-    def leapfrog(carry, _):
+    def advance(carry, kick):
         place, momentum, evaluation, work = carry
-        momentum = momentum + 0.5 * step * _force(evaluation)
+        momentum = momentum + kick * step * _force(evaluation)
         move = step * momentum / mass
         after = block.evaluate(unravel(place + move))
         if block.log_prior is None:
             middle = _flat(block.score(unravel(place + 0.5 * move)))
             simpson = (_flat(evaluation.score) + 4.0 * middle + _flat(after.score)) / 6.0
             work = work + simpson @ move
-        momentum = momentum + 0.5 * step * _force(after)
+        momentum = momentum + (1.0 - kick) * step * _force(after)
         return (place + move, momentum, after, work), None
 
     begin = (start, momentum, state.evaluation, jnp.zeros((), start.dtype))
-    (end, last_momentum, evaluation, work), _ = jax.lax.scan(leapfrog, begin, length=steps)
+    (end, last_momentum, evaluation, work), _ = jax.lax.scan(advance, begin, kicks(steps))
 
     if block.log_prior is not None:
         work = block.log_prior(unravel(end)) - block.log_prior(state.moving)
@@ -135,6 +140,13 @@ def kernel(
     )
     acceptance = jnp.exp(jnp.minimum(log_ratio, 0.0))
     return state, Info(acceptance, accepted, work, defect)
+
+
+def kicks(steps: int) -> np.ndarray:
+    """Share of each step's kick that comes before its drift, (steps,); a palindrome."""
+    if steps % 2:
+        return np.full(steps, 0.5, np.float32)
+    return np.tile(np.array([2 * _FIRST, 1 - 2 * _FIRST], np.float32), steps // 2)
 
 
 def _chord(block: Block, start: Array, end: Array, unravel) -> Array:
