@@ -9,13 +9,14 @@ J of the prior's denoiser (Tweedie; Manor & Michaeli 2024), M and T of the model
 Newton's approximation), the fluxes integrated out over their prior's precision Q; C is 1, or in
 units of the noise that of a colour field (`dustpost.likelihood`), which has no part along T. A
 variable whose prior is explicit has s = its sd, hence 1, and no J. Whatever the data know of a
-latent reaches them through the denoiser, so that J and M have the same rows: the range of J is
-found from random probes (Halko, Martinsson & Tropp 2011), P is projected on it and its
-eigenvectors are the basis.
+latent reaches them through the denoiser, so that J and M have the same rows. Random probes
+(Halko, Martinsson & Tropp 2011) find the range of J, whose softest directions the prior leaves
+free, and, the other half of them, that of P - 1 by the target's own gradient, whose stiffest the
+data hold; P is projected on both and its eigenvectors are the basis.
 
 The chains' places are averaged over: the precision at any one of them may be negative in some
 direction, their mean is what a chain meets on its way. Derivatives are differences over
-`REACH` noise levels; the networks are only ever called forwards.
+`REACH` noise levels.
 """
 
 from collections.abc import Callable
