@@ -9,7 +9,8 @@ energy that is free away from its training data lets them out within a few sweep
 over the whole frame. What is compared are N(x) of the truths, and of the chains on their way and
 at their end: mean A and covering fraction over the galaxies, and the energy, which of a perfect
 prior has the same mean at both. The energy of no dust at all, beside the same hosts, says what
-the dust of a truth must bring in volume to be as probable. Pairs are those of `benchmarks/make_pairs.py`, of a seed not trained on.
+the dust of a truth must bring in volume to be as probable. Pairs are those of
+`benchmarks/make_pairs.py`, of a seed not trained on.
 """
 
 import argparse
