@@ -1,4 +1,4 @@
-"""Kernels that must fail: score-HMC with one thing wrong, of the form of `hmc.kernel`."""
+"""Kernels that must fail: score-HMC by leapfrogs, one thing wrong, of the form of `hmc.kernel`."""
 
 from collections.abc import Callable
 
@@ -58,14 +58,13 @@ def with_ratio(rule: Callable, always: bool = False) -> Callable:
             jitter_key, dtype=start.dtype, minval=low, maxval=high
         )
         momentum = jnp.sqrt(mass) * jax.random.normal(momentum_key, start.shape, start.dtype)
-        force = lambda found: flat(found.score) + flat(found.gradient)  # noqa: E731
 
         def leapfrog(carry, _):
             place, momentum, found = carry
-            momentum = momentum + 0.5 * step * force(found)
+            momentum = momentum + 0.5 * step * hmc.force(found)
             place = place + step * momentum / mass
             found = block.evaluate(unravel(place))
-            momentum = momentum + 0.5 * step * force(found)
+            momentum = momentum + 0.5 * step * hmc.force(found)
             return (place, momentum, found), (place, flat(found.score))
 
         begin = start, momentum, state.evaluation

@@ -29,6 +29,7 @@ from jax.flatten_util import ravel_pytree
 
 from dustpost.likelihood import hidden_by_colour
 from dustpost.observation import Observation
+from dustpost.samplers import hmc
 from dustpost.samplers.frame import Frame
 
 REACH = 0.5  # of the differences, in noise levels spread over all pixels
@@ -111,8 +112,7 @@ def fit(
         start = ravel_pytree(moving)[0]
 
         def force(place):
-            found = block.evaluate(unravel(place))
-            return size * (ravel_pytree(found.score)[0] + ravel_pytree(found.gradient)[0])
+            return size * hmc.force(block.evaluate(unravel(place)))
 
         here = force(start)
         one = lambda v: (here - force(start + REACH * size * v)) / REACH - v  # noqa: E731

@@ -1,24 +1,24 @@
 """Hamiltonian Monte Carlo whose prior is known only by its score.
 
 The target is pi(q) = p(q) L(q), with grad log p = s(q) known and log p not. A trajectory
-of leapfrog steps q_0 ... q_n is accepted with
+of steps q_0 ... q_n is accepted with
 
     ln r = int s . dq  +  ln L(q_n) - ln L(q_0)  +  K(p_0) - K(p_n),
 
 the integral taken along the trajectory, Simpson's rule on each straight segment between
-two leapfrog nodes:
+two nodes:
 
     int over a segment = (s(q_k) + 4 s((q_k + q_k+1)/2) + s(q_k+1)) . (q_k+1 - q_k) / 6.
 
-It costs one more score per step. Steps are taken in pairs by the rule of McLachlan (1995, of
-two stages), whose error is a tenth of the leapfrog's at the same cost, which in thousands of
-dimensions allows twice its step; a last odd one, or a single one, makes all of them leapfrog.
-The straight chord from q_0 to q_n needs far more nodes
-for the same accuracy (compare Remy et al. 2023), and the trapezoid on the leapfrog nodes
-is blind to its own error. Where the block has a density (an energy, a Gaussian) the first
-term is its difference, exact, and costs no score. For a score that is a gradient field all
-paths agree; `curl defect`, the difference between trajectory and chord, says how far it is
-from one.
+It costs one more score per step. The straight chord from q_0 to q_n needs far more nodes
+for the same accuracy (compare Remy et al. 2023), and the trapezoid on the nodes is blind to
+its own error. Where the block has a density (an energy, a Gaussian) the first term is its
+difference, exact, and costs no score. For a score that is a gradient field all paths agree;
+`curl defect`, the difference between trajectory and chord, says how far it is from one.
+
+Steps are taken in pairs by McLachlan's (1995) rule of two stages, whose error is a tenth of
+the leapfrog's at the same cost: in thousands of dimensions they are twice as long. An odd
+number of steps are leapfrogs.
 """
 
 from typing import Any, NamedTuple
@@ -112,14 +112,14 @@ def kernel(
 
     def advance(carry, kick):
         place, momentum, evaluation, work = carry
-        momentum = momentum + kick * step * _force(evaluation)
+        momentum = momentum + kick * step * force(evaluation)
         move = step * momentum / mass
         after = block.evaluate(unravel(place + move))
         if block.log_prior is None:
             middle = _flat(block.score(unravel(place + 0.5 * move)))
             simpson = (_flat(evaluation.score) + 4.0 * middle + _flat(after.score)) / 6.0
             work = work + simpson @ move
-        momentum = momentum + (1.0 - kick) * step * _force(after)
+        momentum = momentum + (1.0 - kick) * step * force(after)
         return (place + move, momentum, after, work), None
 
     begin = (start, momentum, state.evaluation, jnp.zeros((), start.dtype))
@@ -162,7 +162,8 @@ def _chord(block: Block, start: Array, end: Array, unravel) -> Array:
     return jax.lax.scan(node, jnp.zeros((), move.dtype), nodes)[0]
 
 
-def _force(evaluation: Evaluation) -> Array:
+def force(evaluation: Evaluation) -> Array:
+    """Gradient of the whole target, flat."""
     return _flat(evaluation.score) + _flat(evaluation.gradient)
 
 

@@ -21,7 +21,7 @@ from jax import Array
 
 from dustpost.posterior import Block, Evaluation, Target
 
-STEPS = 4  # leapfrog steps; the line is crossed in one or two trajectories
+STEPS = 4  # of a trajectory; the line is crossed in one or two trajectories
 
 
 def direction(target: Target, transmission: Array) -> Array:

@@ -269,7 +269,7 @@ def warm_up(
     tuning : NamedTuple
         The sampler's, (chain, ...) each; its step sizes are where the adaptation starts.
     sweeps, steps, chunk : int
-        Sweeps in all (rounded up to chunks), leapfrog steps, sweeps a chunk.
+        Sweeps in all (rounded up to chunks), steps of a trajectory, sweeps a chunk.
     advance : callable
         Told the number of sweeps done after each chunk.
     """

@@ -104,7 +104,7 @@ def run(
     sampler : Sampler
         With a Metropolis step: `samplers.choice.SAMPLERS["gibbs"]`.
     sweeps, steps : int
-        Sweeps at each power, leapfrog steps of a sweep.
+        Sweeps at each power, steps of a trajectory.
     last : int
         How many times as many sweeps more at the end.
     advance : callable
