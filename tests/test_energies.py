@@ -112,10 +112,63 @@ def test_an_image_that_was_moved_counts_in_units_of_its_move():
     """The same error costs less where the input was further off; N counts as well."""
     clean = jnp.zeros((1, SIDE, SIDE))
     error, sigma = jnp.full_like(clean, 0.01), jnp.full(1, 0.1)
-    loss = lambda noisy, picture: energies.loss(error, picture, clean, noisy, sigma, 0.2)[0]  # noqa: E731
+
+    def loss(noisy, picture):
+        parts = edm.Parts(error, picture, jnp.zeros(1))
+        return energies.loss(parts, clean, noisy, sigma, 0.2, jnp.zeros(1, bool))[0]
+
     near, far = (loss(jnp.full_like(clean, by), clean) for by in (0.1, 1.0))
     assert far < 0.5 * near
     assert loss(jnp.full_like(clean, 0.1), error) > near
+
+
+def test_an_energy_changes_with_the_noise_as_its_rate_says(task):
+    """By finite differences; and D0 and N are those of the network's own methods."""
+    net, params = task.denoiser, jax.jit(task.init)(jax.random.key(0))
+    params = jax.tree.map(lambda leaf: leaf + 0.02, params)
+    z, tau = 0.5 + jax.random.normal(jax.random.key(1), (2, SIDE, SIDE)), jnp.array([0.3, 1.0])
+    parts = jax.jit(net.parts)(params, z, tau)
+
+    @jax.jit
+    def energy(tau):
+        return edm.energy(z, net.picture(params, z, tau), tau, joint.HOST_ENDS[0])
+
+    step = 1e-2
+    rise = (energy(tau * jnp.exp(step)) - energy(tau * jnp.exp(-step))) / (2 * step)
+    np.testing.assert_allclose(parts.rate, rise, rtol=2e-3)
+    np.testing.assert_allclose(parts.picture, net.picture(params, z, tau), atol=1e-5)
+    np.testing.assert_allclose(parts.denoised, net.alone(params, z, tau), atol=1e-5)
+
+
+def test_weights_of_far_modes_are_tied_by_the_noise():
+    """Two galaxies, 1 : 3, 40 noise levels apart at the lowest: the loss knows their odds.
+
+    Any odds have the same score there, so that denoising alone cannot tell.
+    """
+    galaxies = jnp.stack([jnp.zeros((8, 8)), 0.5 * jnp.ones((8, 8))])
+    key, chosen = jax.random.key(0), jnp.arange(512) % 4 > 0
+    clean = galaxies[chosen.astype(int)]
+    ladder = jnp.geomspace(0.1, 20.0, 512)
+    sigma = jax.random.permutation(jax.random.key(1), ladder)
+    noisy = clean + sigma[:, None, None] * jax.random.normal(key, clean.shape)
+
+    def total(drift):
+        """Odds that drift from 1 : 3 at the highest noise to others at the lowest."""
+
+        def energy(x, log_sigma):
+            level, share = jnp.exp(log_sigma), drift * jnp.log(20.0 / jnp.exp(log_sigma))
+            squares = jnp.sum(jnp.square(x[None] - galaxies), axis=(1, 2)) / level**2
+            odds = jnp.log(jnp.array([0.25, 0.75])) + jnp.array([0.0, 1.0]) * share
+            return -jax.nn.logsumexp(odds - 0.5 * squares)
+
+        slopes = jax.vmap(jax.grad(energy, argnums=(0, 1)))(noisy, jnp.log(sigma))
+        denoised = noisy - jnp.square(sigma)[:, None, None] * slopes[0]
+        parts = edm.Parts(denoised, denoised, slopes[1])
+        tied = jnp.ones(512, bool)
+        return jnp.mean(energies.loss(parts, clean, noisy, sigma, 0.2, tied))
+
+    right, *wrong = jax.jit(jax.vmap(total))(jnp.array([0.0, -1.0, 1.0]))
+    assert right < 0.98 * min(wrong)
 
 
 def test_coarse_errors_count_in_units_of_their_noise():

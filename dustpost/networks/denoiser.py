@@ -68,8 +68,13 @@ class Denoiser(NamedTuple):
         -------
         Array, (batch, y, x)
         """
-        denoise = edm.energy_denoise if self.parameterisation == "energy" else edm.denoise
-        return denoise(self._bind(params, light), x, sigma, self.moments, self._ends)
+        if self.parameterisation == "energy":
+            return self.parts(params, x, sigma, light).denoised
+        return self.picture(params, x, sigma, light)
+
+    def parts(self, params: dict, x: Array, sigma: Array, light: Array) -> edm.Parts:
+        """Return what an energy's loss asks for, of a batch; arguments as of `denoise`."""
+        return edm.energy_parts(self._bind(params, light), x, sigma, self.moments, self._ends)
 
     def picture(self, params: dict, x: Array, sigma: Array, light: Array) -> Array:
         """Return N(x), (batch, y, x): E[v | x, S] itself, or what an energy is made of."""

@@ -58,8 +58,11 @@ class DustTask(NamedTuple):
 
     def corrupt(
         self, key: Array, host: Array, transmission: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        """Return clean and noisy maps, conditions, (batch, y, x), and noise levels, (batch,)."""
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """Return clean and noisy maps, conditions, (batch, y, x), and of (batch,) two more.
+
+        Noise levels, and whether an energy's change with them counts, see `energies`.
+        """
         level, noise, grain, move = jax.random.split(key, 4)
         clean = self.denoiser.axis.encode(transmission)
         spread = self.denoiser.moments.spread
@@ -70,20 +73,22 @@ class DustTask(NamedTuple):
             moved = energies.displacement(move, clean, sigma)
         else:
             sigma = batches.noise_levels(level, *how)
-            moved = 0.0
+            moved = jnp.zeros_like(clean)
+        tied = (sigma >= spread * WORKING[0]) & ~jnp.any(moved, axis=(1, 2))
         noisy = clean + moved + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
-        return clean, noisy, condition(batches.grit(grain, host, self.host_noise)), sigma
+        light = condition(batches.grit(grain, host, self.host_noise))
+        return clean, noisy, light, sigma, tied
 
-    def loss(self, params: dict, part: tuple[Array, Array, Array, Array]) -> Array:
+    def loss(self, params: dict, part: tuple[Array, Array, Array, Array, Array]) -> Array:
         """Return the mean weighted square error of v."""
-        clean, noisy, light, sigma = part
-        found = self.denoiser.denoise(params, noisy, sigma, light)
+        clean, noisy, light, sigma, tied = part
         weight = 0.2 + jnp.clip(light, 0.0, 1.5)
         weight = weight / weight.mean(axis=(1, 2), keepdims=True)
         spread = self.denoiser.moments.spread
         if self.denoiser.parameterisation == "energy":
-            picture = self.denoiser.picture(params, noisy, sigma, light)
-            return jnp.mean(energies.loss(found, picture, clean, noisy, sigma, spread, weight))
+            parts = self.denoiser.parts(params, noisy, sigma, light)
+            return jnp.mean(energies.loss(parts, clean, noisy, sigma, spread, tied, weight))
+        found = self.denoiser.denoise(params, noisy, sigma, light)
         error = (weight * (found - clean) ** 2).mean(axis=(1, 2))
         return jnp.mean(edm.loss_weight(sigma, spread) * error)
 

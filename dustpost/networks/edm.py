@@ -4,7 +4,8 @@ With data v of mean m and standard deviation s, y = x - m, u = c_in y,
 
     score    D0(x, sigma) = N(x, sigma) = bound(m + c_skip y + c_out F(u, ln(sigma)/4)),
     energy   E(x, sigma) = <x - c, x - N(x, sigma)> / (2 sigma^2),
-             D0(x, sigma) = x - sigma^2 grad E = c + grad_x <x - c, N(x, sigma) - c> / 2,
+             D0(x, sigma) = x - sigma^2 grad E = c + grad_x P,
+             dE/dln(sigma) = -2 E - (dP/dln(sigma))/sigma^2,   P = <x - c, N(x, sigma) - c> / 2,
 
     c_skip = s^2/(sigma^2 + s^2),  c_out = sigma s/sqrt(sigma^2 + s^2),
     c_in = 1/sqrt(sigma^2 + s^2),  weight = 1/c_out^2,
@@ -133,15 +134,36 @@ def energy(x: Array, clean: Array, sigma: Array, end: float) -> Array:
     return 0.5 * ((x - end) * (x - clean)).sum(axis=(-2, -1)) / sigma**2
 
 
-def energy_denoise(
+class Parts(NamedTuple):
+    """What an energy is to learn, of a batch.
+
+    Attributes
+    ----------
+    denoised, picture : Array, (batch, y, x)
+        D0 = E[v | x], and N(x).
+    rate : Array, (batch,)
+        dE/dln(sigma), nat.
+    """
+
+    denoised: Array
+    picture: Array
+    rate: Array
+
+
+def energy_parts(
     network: Network, x: Array, sigma: Array, moments: Precondition, ends: tuple[float, float]
-) -> Array:
-    """Return D0 = E[v | x] for a batch, x - sigma^2 grad E; as `denoise`."""
+) -> Parts:
+    """Return D0 = x - sigma^2 grad E, N and dE/dln(sigma) of a batch; arguments as of `denoise`."""
+    end = ends[0]
 
-    def product(x):
-        return 0.5 * ((x - ends[0]) * (denoise(network, x, sigma, moments, ends) - ends[0])).sum()
+    def product(x, log_sigma):
+        picture = denoise(network, x, jnp.exp(log_sigma), moments, ends)
+        return 0.5 * ((x - end) * (picture - end)).sum(), picture
 
-    return ends[0] + jax.grad(product)(x)
+    slopes = jax.grad(product, argnums=(0, 1), has_aux=True)(x, jnp.log(sigma))
+    (along_x, along_sigma), picture = slopes
+    rate = -2 * energy(x, picture, sigma, end) - along_sigma / sigma**2
+    return Parts(end + along_x, picture, rate)
 
 
 def ladder(high: Array, low: Array, steps: int, rho: float = 7.0) -> Array:

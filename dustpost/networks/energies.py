@@ -1,11 +1,23 @@
 """What an energy has to learn beyond denoising, and its loss.
 
-    L = w(s) <|D0 - v|^2 + a |N - v|^2> + (sigma/s)^4 coarse(D0 - v),    s = rms(x - v),
+    L = w(s) <|D0 - v|^2 + a |N - v|^2> + (sigma/s)^4 coarse(D0 - v)
+        + b (dE/dln(sigma) + |e|^2)^2 / n,                                 s = rms(x - v),
 
-with D0 = x - sigma^2 grad E and N of `dustpost.networks.edm`, x = v + d + sigma e. At one noise
-level denoising (d = 0) is learnt where noise of that level leads, and an energy is free
-everywhere else: long chains then settle where no data were. So some x, of the dust, are moved
-off the data by smooth fields d, and are to be led back. Noise hides next to nothing of such a
+with D0 = x - sigma^2 grad E and N of `dustpost.networks.edm`, x = v + d + sigma e of n pixels.
+
+At one noise level denoising (d = 0) is learnt where noise of that level leads: an energy is free
+everywhere else, and with it the weights of galaxies far from each other, such as those with and
+without dust. Its change with the noise level ties them: of the density smoothed by sigma, as
+dp/dln(sigma) = sigma^2 laplace(p),
+
+    dE/dln(sigma) = -E[|e|^2 | x]
+
+where exp(-E)/(2 pi sigma^2)^(n/2) is to be normalised, and at the highest noise, under which all
+galaxies are alike, there is nothing left to weigh (dual score matching: Guth, Kadkhodaie &
+Simoncelli 2025, arXiv:2506.05310). It is asked for where d = 0 and samplers work or more noise is.
+
+Some x, of the dust, are moved off the data by smooth fields d, and are to be led back: long
+chains would settle where no data were. Noise hides next to nothing of such a
 field, so that near the data the optimum stays E[v | x]. N is what the likelihood sees.
 """
 
@@ -21,6 +33,7 @@ SCALES = (1.5, 40.0)  # ... in fields so many pixels wide
 PICTURE = 0.3  # a
 COARSE = (8, 4, 1)  # blocks on a side over which `coarse` takes means
 COARSE_WEIGHT = 0.25
+RATE_WEIGHT = 0.25  # b
 
 
 def displacement(key: Array, like: Array, sigma: Array) -> Array:
@@ -60,34 +73,39 @@ def displacement(key: Array, like: Array, sigma: Array) -> Array:
 
 
 def loss(
-    found: Array,
-    picture: Array,
+    parts: edm.Parts,
     clean: Array,
     noisy: Array,
     sigma: Array,
     spread: float,
+    tied: Array,
     weight: Array | float = 1.0,
 ) -> Array:
     """Return L of each image, (batch,).
 
     Parameters
     ----------
-    found, picture : Array, (batch, y, x)
-        D0 and N of the noisy images.
+    parts : edm.Parts
+        D0, N and dE/dln(sigma) of the noisy images.
     clean, noisy : Array, (batch, y, x)
         v and x.
     sigma : Array, (batch,)
     spread : float
         Standard deviation of the data.
+    tied : Array, (batch,), bool
+        Of which images the energy's change with the noise counts.
     weight : Array, (batch, y, x)
         Of the pixels, with a mean of 1.
     """
     size = _rms(noisy - clean)
-    square = jnp.square(found - clean) + PICTURE * jnp.square(picture - clean)
+    error = parts.denoised - clean
+    square = jnp.square(error) + PICTURE * jnp.square(parts.picture - clean)
     fine = edm.loss_weight(size, spread) * jnp.mean(weight * square, axis=(1, 2))
-    rough = coarse((found - clean) / size[:, None, None])
+    rough = coarse(error / size[:, None, None])
+    noise = jnp.sum(jnp.square((noisy - clean) / sigma[:, None, None]), axis=(1, 2))
+    rate = RATE_WEIGHT * jnp.square(parts.rate + noise) / clean[0].size
     # the means of an image that was moved are not known to the noise's accuracy
-    return fine + (sigma / size) ** 4 * rough
+    return fine + (sigma / size) ** 4 * rough + jnp.where(tied, rate, 0.0)
 
 
 def coarse(error: Array) -> Array:

@@ -81,8 +81,9 @@ class HostTask(NamedTuple):
     def loss(self, params: dict, part: tuple[Array, ...]) -> Array:
         """Return the mean loss, see `dustpost.networks.energies`."""
         clean, z, tau = part
-        found = self.denoiser.alone(params, z, tau), self.denoiser.picture(params, z, tau)
-        return jnp.mean(energies.loss(*found, clean, z, tau, self.denoiser.host.spread))
+        parts = self.denoiser.parts(params, z, tau)
+        tied = tau >= joint.WORKING[0]
+        return jnp.mean(energies.loss(parts, clean, z, tau, self.denoiser.host.spread, tied))
 
     def validate(
         self, params: dict, host: np.ndarray, transmission: np.ndarray

@@ -100,9 +100,13 @@ class JointDenoiser(NamedTuple):
 
     def alone(self, params: dict, z: Array, tau: Array) -> Array:
         """Return E[z0 | z], (batch, y, x), for z (batch, y, x) at tau (batch,)."""
+        if self.parameterisation == "energy":
+            return self.parts(params, z, tau).denoised
+        return self.picture(params, z, tau)
 
-        denoise = edm.energy_denoise if self.parameterisation == "energy" else edm.denoise
-        return denoise(self._alone(params), z, tau, self.host, HOST_ENDS)
+    def parts(self, params: dict, z: Array, tau: Array) -> edm.Parts:
+        """Return what the loss of an energy of hosts asks for; arguments as of `alone`."""
+        return edm.energy_parts(self._alone(params), z, tau, self.host, HOST_ENDS)
 
     def picture(self, params: dict, z: Array, tau: Array) -> Array:
         """Return N(z), (batch, y, x): E[z0 | z] itself, or what an energy is made of."""
