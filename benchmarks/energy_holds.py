@@ -28,9 +28,9 @@ from dustpost.assemble import FAR
 from dustpost.posterior import Block, Evaluation
 from dustpost.priors.dust import DustPrior, load_dust_prior
 from dustpost.samplers import hmc
-from dustpost.settings import SIGMA_DUST
+from dustpost.settings import SIGMA_ENERGY
 
-SIGMA, STEP = SIGMA_DUST["transmission"], 0.3
+SIGMA, STEP = SIGMA_ENERGY, 0.3
 LOOK = 20  # sweeps
 RESULT = Path(__file__).with_suffix(".json")
 

@@ -6,8 +6,8 @@
 Each simulation draws host and dust (z, x) from the networks by reverse diffusion at the
 target's noise levels, F and delta from their priors, then noise (`sbc_truths.py`), and ranks
 the truth among draws of its posterior. Each is a file in the cache: a run that was stopped
-goes on, `--simulations 0` only reports. All that the cache holds goes to sbc.json and
-docs/figures/sbc.png.
+goes on, `--simulations 0` only reports. All that the cache holds goes to docs/figures/sbc.png
+and, in the place of what was there of the same kind, to sbc.json.
 
 `--start truth` is Besag & Clifford's (1989) serial test. A sweep is K = K_1 ... K_n, moves
 that are reversible each, so its reversal is K* = K_n ... K_1, the same moves in reverse
@@ -210,7 +210,8 @@ def report(cache: Path) -> None:
         "leapfrog": LEAPFROG,
         "sweeps between draws of a path": THIN,
     }
-    results, bands = {}, {}
+    results = json.loads(REPORT.read_text())["results"] if REPORT.exists() else {}
+    bands = {}
     for folder in sorted(f for f in cache.glob("*-*-*-*") if f.is_dir()):
         kind = " ".join(folder.name.rsplit("-", 2))
         files = [np.load(path) for path in sorted(folder.glob("[0-9]*[0-9].npz"))]

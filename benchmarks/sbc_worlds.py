@@ -2,6 +2,8 @@
 
 networks-32   the joint network of host and dust, trained here on pairs binned 2x2
 networks-64   the one that ships
+energies-64   the two energies that ship, at the noise levels that users get; the cross term is
+              their own
 gaussian-32   the control: a Gaussian host and a Gaussian dust tied to it; its scores and
               its draws are exact, and the sampler is not told its densities
 
@@ -34,9 +36,11 @@ from dustpost.observation import Observation
 from dustpost.pairs import Pairs, from_npz, simulated
 from dustpost.posterior import Target
 from dustpost.priors import spectrum
+from dustpost.priors.dust import load_dust_prior
 from dustpost.priors.gaussian import GaussianPrior, matern_power
-from dustpost.priors.joint import JointPrior, SimHostPrior, load_joint_prior
+from dustpost.priors.joint import JointPrior, SimHostPrior, load_joint_prior, load_sim_prior
 from dustpost.priors.slope import slope_prior
+from dustpost.settings import SIGMA_ENERGY, Settings
 from dustpost.train import Design, Source, train_network
 
 BANDS = tuple(f"hsc2017-{band}" for band in "grizy")
@@ -44,10 +48,11 @@ PSF_SIGMA = (1.4, 1.2, 1.2, 1.2, 1.2)  # pixels
 PEAKS = {32: 0.03, 64: 0.008}  # of S after the PSF, typical
 SIGNAL_TO_NOISE = 30.0  # of such a pixel
 FLUX, LEVEL_ERROR = 100.0, 0.2
-T_HOST, SIGMA_DUST = 0.1, 0.3
+T_HOST, WIDE = 0.1, 0.3
 REVERSE_STEPS = 128
 PAIRS, STEPS, WIDTHS = 24_576, 7500, (24, 48, 64)
 WORLDS = ("networks-32", "networks-64", "gaussian-32", "relaxed-32", "relaxed-64", "nodata-32")
+WORLDS += ("energies-64",)
 
 
 def world(name: str, cache: Path, pairs: Path | None) -> Target:
@@ -55,6 +60,8 @@ def world(name: str, cache: Path, pairs: Path | None) -> Target:
     size = int(name.split("-")[1])
     if name.startswith("gaussian"):
         return gaussian(size)
+    if name.startswith("energies"):
+        return energies(size)
     joint = load_joint_prior(trained(cache / "network-32", pairs) if size == 32 else None)
     joint = joint.replace(steps=REVERSE_STEPS, churn=0.0)
     shared = common(size)
@@ -66,7 +73,20 @@ def world(name: str, cache: Path, pairs: Path | None) -> Target:
         host_prior=SimHostPrior(joint),
         dust_prior=joint,
         sigma_host=sigma_of(jnp.asarray(T_HOST)),
-        sigma_dust=jnp.asarray(SIGMA_DUST),
+        sigma_dust=jnp.asarray(WIDE),
+    )
+
+
+def energies(size: int) -> Target:
+    """Return the target of the energies that ship."""
+    of_host = load_sim_prior(energy=True)
+    joint = of_host.joint.replace(steps=REVERSE_STEPS, churn=0.0)
+    return Target(
+        **common(size),
+        host_prior=of_host.replace(joint=joint),
+        dust_prior=load_dust_prior(energy=True),
+        sigma_host=sigma_of(jnp.asarray(Settings().t_host)),
+        sigma_dust=jnp.asarray(SIGMA_ENERGY),
     )
 
 

@@ -1,5 +1,6 @@
 """From settings to a target, and to the record of all that was assumed."""
 
+import json
 import platform
 from importlib.metadata import version
 
@@ -13,6 +14,7 @@ from dustpost.io.cutout import Cutout
 from dustpost.io.read import to_observation
 from dustpost.likelihood import inflate_noise
 from dustpost.model_error import add_model_error
+from dustpost.networks import checkpoint, joint
 from dustpost.networks.diffusion import sigma_of
 from dustpost.posterior import Target
 from dustpost.priors.dust import load_dust_prior
@@ -21,7 +23,7 @@ from dustpost.priors.joint import load_joint_prior, load_sim_prior
 from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
 from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import FlatFlux, stellar_flux
-from dustpost.settings import SIGMA_DUST, Settings
+from dustpost.settings import SIGMA_DUST, SIGMA_ENERGY, Settings
 
 NEAR, FAR = 4, 14  # steps of a trajectory, of scores and of energies
 PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
@@ -42,7 +44,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
     dust_prior = choose_dust_prior(settings)
     host_prior = choose_host_prior(settings)
     check_shapes(cutout, host_prior, dust_prior)
-    sigma_dust = settings.sigma_dust or SIGMA_DUST[dust_prior.coordinate]
+    check_densities(settings, host_prior, dust_prior)
     return Target(
         observation=observation,
         host_prior=host_prior,
@@ -50,13 +52,19 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         flux_prior=flux_prior,
         slope_prior=slope_prior(),
         sigma_host=sigma_of(jnp.asarray(settings.t_host)),
-        sigma_dust=jnp.asarray(sigma_dust),
+        sigma_dust=jnp.asarray(settings.sigma_dust or usual_noise(dust_prior)),
         curve=settings.curve,
         norm=settings.norm,
         kind=settings.target,
         cross_term=settings.cross_term,
         covering_threshold=settings.covering_threshold,
     )
+
+
+def usual_noise(prior: TransmissionPrior | CoupledPrior) -> float:
+    """Noise level of the dust where none is asked for."""
+    energy = prior.log_density is not None and prior.coordinate == "transmission"
+    return SIGMA_ENERGY if energy else SIGMA_DUST[prior.coordinate]
 
 
 def check_shapes(cutout: Cutout, *priors: Prior) -> None:
@@ -72,12 +80,25 @@ def check_shapes(cutout: Cutout, *priors: Prior) -> None:
             )
 
 
+def check_densities(
+    settings: Settings, host_prior: Prior, dust_prior: TransmissionPrior | CoupledPrior
+) -> None:
+    """Refuse a cross term that is the gradient of a density where the host has none."""
+    by_density = settings.cross_term == "full" and not hasattr(dust_prior, "conditional")
+    if by_density and host_prior.log_density is None:
+        raise DustpostError(
+            f"host prior {host_prior.name}: known only by its score; cross_term = 'full' asks for "
+            "one with a density, --host-prior sim, or for the network of hosts and dust by "
+            "--dust-weights"
+        )
+
+
 def choose_host_prior(settings: Settings) -> Prior:
     """Load HSC-64 or `sim`; "auto" goes by the weight file's suffix, else takes what is there.
 
-    Under "anchored" it takes `sim`, which has a density.
+    Where the dust is an energy it takes `sim`, which is one too.
     """
-    weights, energy = settings.host_weights or None, settings.cross_term == "anchored"
+    weights, energy = settings.host_weights or None, _asks_for_energies(settings)
     if settings.host_prior != "auto":
         own = settings.host_prior == "sim"
     elif weights is None:
@@ -88,11 +109,31 @@ def choose_host_prior(settings: Settings) -> Prior:
 
 
 def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
-    """Load the dust given the host or, for the full cross term, host and dust together."""
+    """Load the dust given the host: a score, an energy, or a network of hosts and dust.
+
+    Raises
+    ------
+    DustpostError
+        If the full cross term is asked of weights that do not know it.
+    """
     weights = settings.dust_weights or None
-    if settings.cross_term == "full":
+    if settings.cross_term == "full" and not _asks_for_energies(settings):
         return load_joint_prior(weights)
-    return load_dust_prior(weights, energy=settings.cross_term == "anchored")
+    prior = load_dust_prior(weights, energy=_asks_for_energies(settings))
+    if settings.cross_term == "full" and not prior.normalised:
+        raise DustpostError(
+            f"{weights}: cross_term = 'full' asks for an energy that was trained with its noise "
+            "levels tied, or for a network of hosts and dust; this is neither"
+        )
+    return prior
+
+
+def _asks_for_energies(settings: Settings) -> bool:
+    """Whether the priors are to have densities."""
+    if settings.cross_term == "full" and settings.dust_weights:
+        facts = checkpoint.metadata(settings.dust_weights)
+        return json.loads(facts.get("architecture", "null")) != joint.ARCHITECTURE
+    return settings.cross_term != "cut"
 
 
 def leapfrogs(settings: Settings, target: Target) -> int:

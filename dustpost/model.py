@@ -173,7 +173,7 @@ def model(target: Target, host: Array | None = None) -> None:
         z = numpyro.deterministic("z", jnp.asarray(host))
     light, _ = target.host_of(z)
     prior, condition = target.dust_prior, target.condition(light.image)
-    if target.cross_term == "full":
+    if target.coupled:
         prior = GivenNoisyHost(prior, target.host_prior.level(target.sigma_host))
         condition = z
     fixed = host is not None or target.anchor is not None

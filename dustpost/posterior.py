@@ -10,8 +10,9 @@ latents themselves, S = S(z), D = D(x). The density, with the band fluxes F inte
 The networks give the scores of the first two factors; the last two are explicit. The
 gradient by z of the second factor is the cross term. Under "cut" it is left out (Siegel &
 Melchior 2024, Eq. 3): z is updated as if x told nothing about it but through the data, and
-only one of z and x may move at a time. Under "full" a prior of both latents gives it,
-together with the dust given the noisy host, p_sigma(x | z), and all may move at once. Under
+only one of z and x may move at a time. Under "full" it is there and all may move at once: where
+p_sigma(x | S) is an energy that knows its factor as a function of S, as its gradient; else from
+a prior of both latents, together with the dust given the noisy host, p_sigma(x | z). Under
 "anchored" the dust's condition is held at one host S*, an estimate: the factor is
 p_sigma(x | S*), there is no cross term, and all may move at once.
 """
@@ -174,6 +175,11 @@ class Target:
         return PIVOT_VALUE if self.norm == "paper" else 1.0
 
     @property
+    def coupled(self) -> bool:
+        """Whether the dust's prior is a `CoupledPrior`, of the noisy host and not of S."""
+        return hasattr(self.dust_prior, "conditional")
+
+    @property
     def joint(self) -> bool:
         """Whether z and x have one density, so that they may move at once.
 
@@ -198,10 +204,14 @@ class Target:
         return Host(latent, image, prior.log_density(*given, clean)), prior.score(*given)
 
     def dust_of(self, latent: Array, host: Host) -> Dust:
-        """D and the score of p_sigma(x | host), cross term included: one call of the network."""
+        """D and the score of p_sigma(x | host): one call of the network.
+
+        The cross term is that of a coupled prior; of one with a density it is the density's
+        gradient by the host, and 0 here.
+        """
         prior, level = self.dust_prior, self.dust_prior.level(self.sigma_dust)
         known, log_density = prior.log_density is not None, 0.0
-        if self.cross_term == "full":
+        if self.coupled:
             scale, noise = self.host_prior.level(self.sigma_host)
             given = host.latent / scale, latent, noise / scale, self.sigma_dust
             cross, clean = prior.conditional(*given)
@@ -220,7 +230,7 @@ class Target:
 
     def draw_dust(self, key: Array, host: Host) -> Array:
         """Draw x from its prior given the host, (y, x)."""
-        if self.cross_term == "full":
+        if self.coupled:
             scale, noise = self.host_prior.level(self.sigma_host)
             return self.dust_prior.sample_dust(
                 key, host.latent / scale, noise / scale, self.sigma_dust
@@ -284,8 +294,12 @@ class Target:
         Where they have no joint density its score is no gradient of anything: fit for Adam
         and for Langevin, not for a Metropolis step.
         """
+        of_both = self.host_prior.log_density, self.dust_prior.log_density
+        known = self.joint and None not in of_both
 
         def score(position):
+            if known:
+                return jax.grad(log_prior)(position)
             host, of_host = self.host_of(position.host)
             dust = self.dust_of(position.dust, host)
             return Position(of_host + dust.cross, dust.score, jnp.zeros_like(position.slope))
@@ -302,8 +316,7 @@ class Target:
             host, _ = self.host_of(position.host)
             return host.log_density + self.dust_of(position.dust, host).log_density
 
-        of_both = self.host_prior.log_density, self.dust_prior.log_density
-        return _block(score, explicit, log_prior, self.joint and None not in of_both)
+        return _block(score, explicit, log_prior, known)
 
     def drift(self, position: Position) -> tuple[Position, Galaxy]:
         """Gradient of the whole target (under cut, the paper's Eq. 3), and the galaxy there."""

@@ -19,6 +19,7 @@ CHOICES = {
     "norm": ("lambda0", "paper"),
 }
 SIGMA_DUST = {"transmission": 0.05, "optical_depth": 0.05, "log_attenuation": 0.1}
+SIGMA_ENERGY = 0.2  # of the transmission; below, long chains leave the data
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,15 @@ class Settings:
         or a copy of the galaxy for the prior and one for the likelihood.
     host_prior : {"auto", "hsc64", "sim"}
         HSC-64, or the network trained on this package's simulator; "auto" takes HSC-64
-        where galaxygrad is installed, under "anchored" the simulator's, an energy.
+        where galaxygrad is installed, and where the dust is an energy the simulator's, one too.
     host_weights, dust_weights : str
-        Weight files in place of those installed; "" for these. Under "full" the dust's are
-        those of the network of hosts and dust.
+        Weight files in place of those installed; "" for these. Under "full" the dust's may be
+        those of a network of hosts and dust.
     cross_term : {"cut", "anchored", "full"}
         "cut" is the paper's Eq. 3, grad_S log p(D | S) left out; "anchored" holds the dust's
         condition at one host, the mean of the chains' in the warm-up, takes the networks
-        that are energies and moves all latents at once; "full" has the gradient, by the network
-        of hosts and dust.
+        that are energies and moves all latents at once; "full" has the gradient, of the dust's
+        energy or, by `dust_weights`, of a network of hosts and dust.
     target : {"denoised", "smoothed"}
         The latents carry noise; the likelihood sees the denoised galaxy, or the noisy one.
     flux_prior : {"colours", "flat"}
@@ -52,7 +53,7 @@ class Settings:
     sigma_dust : float
         Noise of the dust's latent, in the coordinate of the dust prior (transmission for
         the one that ships, log_attenuation for the network of hosts and dust). 0 takes
-        `SIGMA_DUST` of that coordinate.
+        `SIGMA_DUST` of that coordinate, or `SIGMA_ENERGY` where the dust is an energy.
     noise_inflation : float
         Factor on the noise sd, for correlated noise.
     model_error : float

@@ -185,7 +185,7 @@ class ScoreOnlyGaussian(GaussianPrior):
 
 
 @flax.struct.dataclass
-class DimmedGaussian(ScoreOnlyGaussian):
+class Dimmed(GaussianPrior):
     """Dust that is thicker where its host is bright; the condition is all it goes by."""
 
     tie: float = 4.0
@@ -199,12 +199,30 @@ class DimmedGaussian(ScoreOnlyGaussian):
         """Draw x given S."""
         return super().sample(key, sigma) - self.tie * condition
 
+    def log_density(self, latent, sigma, condition=None, clean=None):
+        """log p_sigma(x | S), normalised."""
+        return super().log_density(latent + self.tie * condition, sigma)
+
+
+@flax.struct.dataclass
+class ScoreOnlyDimmed(Dimmed):
+    """Likewise, its density withheld."""
+
+    log_density = None
+
 
 def dimmed_target(noise: float = 0.05) -> Target:
     """Scores alone, the dust given its host."""
     free = score_only(target(noise))
-    dust = DimmedGaussian(free.dust_prior.mean, free.dust_prior.power)
+    dust = ScoreOnlyDimmed(free.dust_prior.mean, free.dust_prior.power)
     return free.replace(dust_prior=dust)
+
+
+def full_target(noise: float = 0.05) -> Target:
+    """Densities, the dust's a function of the host: the cross term is its gradient."""
+    free = target(noise)
+    dust = Dimmed(free.dust_prior.mean, free.dust_prior.power)
+    return free.replace(dust_prior=dust, cross_term="full")
 
 
 def anchored_target(noise: float = 0.05) -> Target:

@@ -87,7 +87,7 @@ def test_dust_that_ships_as_an_energy():
         file = str(files("dustpost.data") / name)
         assert checkpoint.card_sha256(file + ".md") == prior.sha256
         assert prior.log_density is not None
-    sigma, x = jnp.asarray(0.05), 0.9 + 0.05 * jax.random.normal(jax.random.key(0), (64, 64))
+    sigma, x = jnp.asarray(0.2), 0.9 + 0.2 * jax.random.normal(jax.random.key(0), (64, 64))
     host = jnp.exp(-jnp.hypot(*jnp.mgrid[-32:32, -32:32]) / 5.0)
     score, picture = jax.jit(lambda *a: (dust.score(*a), dust.denoise(*a)))(x, sigma, host)
     slope = jax.jit(jax.grad(dust.log_density))(x, sigma, host)

@@ -53,7 +53,7 @@ def before_and_after(keys, target, sweep):
             jnp.full(world.SHAPE, 25.0),
         )
         precision = {
-            "orbit": jnp.asarray(2.5e3 if target.cross_term == "full" else 40.0),
+            "orbit": jnp.asarray(2.5e3 if target.coupled else 40.0),
             "dust": of_dust,
             "host": of_host,
             "joint": Position(of_host, *of_dust),
@@ -79,14 +79,18 @@ def z_scores(sweep, target=None):
     return geweke_z(first, last), moved.std(axis=0) / np.asarray(first).std(axis=0), info
 
 
-@pytest.mark.parametrize("cross_term", ["anchored", "anchored densities", "cut", "full"])
+TARGETS = ["anchored", "anchored densities", "cut", "full", "full densities"]
+
+
+@pytest.mark.parametrize("cross_term", TARGETS)
 def test_sweeps_leave_the_joint_density_invariant(cross_term):
-    """Scores alone but for one; under anchored and full all latents move at once."""
+    """Scores alone but for two; under anchored and full all latents move at once."""
     target = {
         "anchored": world.anchored_target,
         "anchored densities": lambda: world.anchored(world.target(noise=0.05)),
         "cut": lambda: world.score_only(world.target(noise=0.05)),
         "full": lambda: world.score_only(world.coupled_target()),
+        "full densities": world.full_target,
     }[cross_term]()
     z, distance, info = z_scores(gibbs.kernel, target)
     assert distance.min() > 0.1  # everything moved, by a fair part of its prior's width

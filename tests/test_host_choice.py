@@ -3,6 +3,7 @@
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,9 @@ from dustpost.io.read import read
 from dustpost.priors.joint import load_joint_prior, load_sim_prior
 from dustpost.settings import Settings
 
-DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
+DATA = resources.files("dustpost") / "data"
+DEMO = Path(str(DATA / "demo.fits"))
+JOINT = str(DATA / "joint.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,8 @@ DEMO = Path(str(resources.files("dustpost") / "data" / "demo.fits"))
         ({}, False, ("sim", None, False)),
         ({"cross_term": "anchored"}, True, ("sim", None, True)),
         ({"cross_term": "anchored", "host_prior": "hsc64"}, True, ("hsc64", None)),
+        ({"cross_term": "full"}, True, ("sim", None, True)),
+        ({"cross_term": "full", "dust_weights": JOINT}, True, ("hsc64", None)),
         ({"host_prior": "sim"}, True, ("sim", None, False)),
         ({"host_prior": "hsc64"}, False, ("hsc64", None)),
         ({"host_weights": "own.safetensors"}, True, ("sim", "own.safetensors", False)),
@@ -34,6 +39,22 @@ def test_choice(monkeypatch, options, installed, expected):
     monkeypatch.setattr(assemble, "load_sim_prior", lambda *asked: ("sim", *asked))
     monkeypatch.setattr(assemble, "load_host_prior", lambda weights: ("hsc64", weights))
     assert assemble.choose_host_prior(Settings(**options)) == expected
+
+
+def test_the_full_cross_term_is_an_energys_or_that_of_a_network_of_both():
+    dust = assemble.choose_dust_prior(Settings(cross_term="full"))
+    assert dust.normalised and dust.log_density is not None
+    assert hasattr(assemble.choose_dust_prior(full_by(JOINT)), "conditional")
+    with pytest.raises(DustpostError, match="noise levels tied, or .* a network of hosts and dust"):
+        assemble.choose_dust_prior(full_by(str(DATA / "dust.safetensors")))
+    with pytest.raises(DustpostError, match="hsc64: known only by its score.*--host-prior sim"):
+        host = SimpleNamespace(name="hsc64", log_density=None)
+        assemble.check_densities(Settings(cross_term="full"), host, dust)
+
+
+def full_by(path):
+    """The full cross term by these weights of the dust."""
+    return Settings(cross_term="full", dust_weights=path)
 
 
 def test_a_prior_for_other_images_is_refused():

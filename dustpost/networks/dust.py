@@ -105,10 +105,14 @@ class DustTask(NamedTuple):
         return scores
 
     def describe(self) -> dict[str, Any]:
-        """Return what rebuilds the denoiser, and the noise it was trained for."""
+        """Return what rebuilds the denoiser, and what it was trained for.
+
+        An energy's loss ties its noise levels, so that its factor is the same for all hosts.
+        """
         return self.denoiser.describe() | {
             "sigma": [self.sigma_low, self.sigma_high],
             "host_noise": self.host_noise,
+            "normalised": self.denoiser.parameterisation == "energy",
         }
 
 

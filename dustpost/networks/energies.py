@@ -1,9 +1,11 @@
 """What an energy has to learn beyond denoising, and its loss.
 
-    L = w(s) <|D0 - v|^2 + a |N - v|^2> + (sigma/s)^4 coarse(D0 - v)
-        + b (dE/dln(sigma) + |e|^2)^2 / n,                                 s = rms(x - v),
+    L = w(s) <|D0 - v|^2 + a |N - v|^2> + (sigma/s)^4 h_1(coarse(D0 - v))
+        + b h_c((dE/dln(sigma) + |e|^2)^2) / n,                           s = rms(x - v),
 
-with D0 = x - sigma^2 grad E and N of `dustpost.networks.edm`, x = v + d + sigma e of n pixels.
+h_c(t) = 2 c^2 [sqrt(1 + t/c^2) - 1], Huber's, that a few very dusty galaxies do not rule the
+gradient, with D0 = x - sigma^2 grad E and N of `dustpost.networks.edm`, x = v + d + sigma e of
+n pixels.
 
 At one noise level denoising (d = 0) is learnt where noise of that level leads: an energy is free
 everywhere else, and with it the weights of galaxies far from each other, such as those with and
@@ -14,7 +16,7 @@ dp/dln(sigma) = sigma^2 laplace(p),
 
 where exp(-E)/(2 pi sigma^2)^(n/2) is to be normalised, and at the highest noise, under which all
 galaxies are alike, there is nothing left to weigh (dual score matching: Guth, Kadkhodaie &
-Simoncelli 2025, arXiv:2506.05310). It is asked for where d = 0 and samplers work or more noise is.
+Simoncelli 2025, arXiv:2506.05310). It is asked for where d = 0, and samplers work or more noise is.
 
 Some x, of the dust, are moved off the data by smooth fields d, and are to be led back: long
 chains would settle where no data were. Noise hides next to nothing of such a
@@ -33,7 +35,8 @@ SCALES = (1.5, 40.0)  # ... in fields so many pixels wide
 PICTURE = 0.3  # a
 COARSE = (8, 4, 1)  # blocks on a side over which `coarse` takes means
 COARSE_WEIGHT = 0.25
-RATE_WEIGHT = 0.25  # b
+RATE_WEIGHT = 1.0  # b
+RATE_CORNER = 30.0  # c, nat: more than |e|^2 leaves open
 
 
 def displacement(key: Array, like: Array, sigma: Array) -> Array:
@@ -101,11 +104,11 @@ def loss(
     error = parts.denoised - clean
     square = jnp.square(error) + PICTURE * jnp.square(parts.picture - clean)
     fine = edm.loss_weight(size, spread) * jnp.mean(weight * square, axis=(1, 2))
-    rough = coarse(error / size[:, None, None])
     noise = jnp.sum(jnp.square((noisy - clean) / sigma[:, None, None]), axis=(1, 2))
-    rate = RATE_WEIGHT * jnp.square(parts.rate + noise) / clean[0].size
+    rate = RATE_WEIGHT * _huber(jnp.square(parts.rate + noise), RATE_CORNER) / clean[0].size
     # the means of an image that was moved are not known to the noise's accuracy
-    return fine + (sigma / size) ** 4 * rough + jnp.where(tied, rate, 0.0)
+    rough = (sigma / size) ** 4 * _huber(coarse(error / size[:, None, None]), 1.0)
+    return fine + rough + jnp.where(tied, rate, 0.0)
 
 
 def coarse(error: Array) -> Array:
@@ -126,6 +129,10 @@ def coarse(error: Array) -> Array:
         return jnp.mean(jnp.square(side * blocks.mean(axis=(2, 4))), axis=(1, 2))
 
     return COARSE_WEIGHT * sum(of_means(height // count) for count in COARSE)
+
+
+def _huber(square: Array, corner: float) -> Array:
+    return 2 * corner**2 * (jnp.sqrt(1 + square / corner**2) - 1)
 
 
 def _rms(images: Array) -> Array:

@@ -7,7 +7,8 @@ v0 = E[v | x, S]. Tweedie's formula gives
     grad_x log p_sigma(x | S) = (v0(x, sigma, S) - x)/sigma^2.
 
 A score network tells no more: `log_density` is None. An energy network has the density
-of x up to a factor that depends on S and sigma. Draws are made by reverse diffusion
+of x up to a factor, which depends on sigma and, of those whose loss did not tie the noise
+levels (`dustpost.networks.energies`), on S. Draws are made by reverse diffusion
 (Karras et al. 2022, Algorithm 2).
 """
 
@@ -74,8 +75,8 @@ class DustPrior:
 
     @property
     def normalised(self) -> bool:
-        """False: the constant of `log_density` depends on the host."""
-        return False
+        """Whether the factor of p_sigma(x | S) is the same for all hosts, as it was taught."""
+        return self.metadata.get("normalised", False)
 
     @property
     def sigma_range(self) -> tuple[float, float]:
@@ -123,8 +124,9 @@ class DustPrior:
     def log_density(self) -> Callable[..., Array] | None:
         """log p_sigma(x | S) + const(sigma, S), a function of (x, sigma, S, clean=None).
 
-        None for a score network: a sampler that needs a density must refuse. The
-        unknown constant depends on the host: differentiated by S this is no score of S.
+        None for a score network: a sampler that needs a density must refuse. Where the prior
+        is not `normalised` the constant depends on the host: differentiated by S this is
+        then no score of S.
         """
         return self._log_density if self.denoiser.parameterisation == "energy" else None
 

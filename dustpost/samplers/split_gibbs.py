@@ -144,7 +144,7 @@ def draw_clean(
     of_host, of_dust = target.host_prior, target.dust_prior
     host_ladder = _ladder(of_host.level, target.sigma_host, levels)
     dust_ladder = _ladder(of_dust.level, target.sigma_dust, levels)
-    if target.cross_term == "full":
+    if target.coupled:
 
         def denoise(latents, sigmas):
             sigma_host, sigma_dust = sigmas[:, 0, 0]
