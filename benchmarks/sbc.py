@@ -6,8 +6,8 @@
 Each simulation draws host and dust (z, x) from the networks by reverse diffusion at the
 target's noise levels, F and delta from their priors, then noise (`sbc_truths.py`), and ranks
 the truth among draws of its posterior. Each is a file in the cache: a run that was stopped
-goes on, `--simulations 0` only reports. All that the cache holds goes to docs/figures/sbc.png
-and, in the place of what was there of the same kind, to sbc.json.
+goes on, `--simulations 0` only reports. All that the cache holds goes to sbc.json, in the place
+of what was there of the same kind, and all that is there to docs/figures/sbc.png.
 
 `--start truth` is Besag & Clifford's (1989) serial test. A sweep is K = K_1 ... K_n, moves
 that are reversible each, so its reversal is K* = K_n ... K_1, the same moves in reverse
@@ -211,18 +211,17 @@ def report(cache: Path) -> None:
         "sweeps between draws of a path": THIN,
     }
     results = json.loads(REPORT.read_text())["results"] if REPORT.exists() else {}
-    bands = {}
     for folder in sorted(f for f in cache.glob("*-*-*-*") if f.is_dir()):
         kind = " ".join(folder.name.rsplit("-", 2))
         files = [np.load(path) for path in sorted(folder.glob("[0-9]*[0-9].npz"))]
         if len(files) > 1:
             runs = {name: np.stack([file[name] for file in files]) for name in files[0].files}
-            results[kind], bands[kind] = judge(runs, independent=kind.endswith("truth"))
+            results[kind] = judge(runs, independent=kind.endswith("truth"))
             if " cut " in kind:
                 results[kind]["draws ranked"] = f"{KEEP}; no joint density: shown, not a test"
     REPORT.write_text(json.dumps(facts | {"results": results}, indent=1) + "\n")
-    if bands:
-        FIGURE.write_bytes(draw_figure(bands))
+    if results:
+        FIGURE.write_bytes(draw_figure(results))
 
 
 def main() -> None:

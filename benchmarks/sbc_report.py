@@ -15,10 +15,11 @@ SCALARS = tuple(f"F {band[-1]}" for band in BANDS)
 SCALARS += ("delta", "log_screen", "mean_attenuation", "covering_fraction")
 NAMES = SCALARS + tuple(f"A {number}" for number in range(20))
 MASS = 0.9
+SHOWN = 50  # simulations; with fewer a panel says nothing
 ALONG = ("host, blob", "host, pixel", "dust, blob", "dust, pixel")
 
 
-def judge(runs: dict[str, np.ndarray], independent: bool) -> tuple[dict, EcdfTest]:
+def judge(runs: dict[str, np.ndarray], independent: bool) -> dict:
     """Judge all simulations of one kind.
 
     Parameters
@@ -31,9 +32,8 @@ def judge(runs: dict[str, np.ndarray], independent: bool) -> tuple[dict, EcdfTes
 
     Returns
     -------
-    verdict : dict
+    dict
         JSON values.
-    band : EcdfTest
     """
     truth, chains = runs["truth"], runs["draws"]
     count, note = len(truth), "serial test: exact for any autocorrelation"
@@ -76,7 +76,13 @@ def judge(runs: dict[str, np.ndarray], independent: bool) -> tuple[dict, EcdfTes
     verdict["ranks"] = {
         name: " ".join(map(str, column)) for name, column in zip(NAMES, ranks.T, strict=True)
     }
-    return verdict, band
+    return verdict
+
+
+def band_of(verdict: dict) -> EcdfTest:
+    """The band again of what `judge` has written down."""
+    ranks = np.array([verdict["ranks"][name].split() for name in NAMES], int).T
+    return ecdf_test(ranks, int(verdict["draws ranked"].split(";")[0]))
 
 
 def stein(found: np.ndarray) -> dict:
@@ -96,9 +102,10 @@ def stein(found: np.ndarray) -> dict:
     }
 
 
-def draw_figure(bands: dict[str, EcdfTest]) -> bytes:
-    """One panel a kind: ECDF less its expectation, the 95 % band grey, pixels thin."""
-    return _figure(bands)
+def draw_figure(results: dict[str, dict]) -> bytes:
+    """One panel a kind of many simulations: ECDF less its expectation, the 95 % band grey."""
+    many = {kind: v for kind, v in results.items() if v["simulations"] >= SHOWN}
+    return _figure({kind: band_of(verdict) for kind, verdict in many.items()})
 
 
 @style.styled
