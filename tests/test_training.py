@@ -148,12 +148,24 @@ def test_noise_levels_cover_their_range():
 def test_noise_has_the_stated_size(v):
     image = jax.random.uniform(jax.random.key(0), (16, 32, 32), minval=0.5)
     task = dust.task(image, image, v)._replace(host_noise=0.0)
-    clean, noisy, light, sigma = jax.jit(task.corrupt)(jax.random.key(1), image, image)
+    clean, noisy, light, sigma, _ = jax.jit(task.corrupt)(jax.random.key(1), image, image)
     np.testing.assert_allclose(task.denoiser.axis.decode(clean), image, rtol=1e-5)
     np.testing.assert_allclose(light, dust.condition(image), rtol=1e-5)
     np.testing.assert_allclose(jnp.std(noisy - clean, axis=(1, 2)), sigma, rtol=0.12)
     noise = batches.grit(jax.random.key(2), image, 0.01) - image
     assert jnp.abs(noise[1::2]).max() == 0 and 0 < jnp.std(noise[::2]) < 0.01
+
+
+def test_an_energy_is_tied_where_nothing_is_moved_and_samplers_work():
+    image = jax.random.uniform(jax.random.key(0), (200, 16, 16), minval=0.5)
+    task = dust.task(image, image, parameterisation="energy")
+    clean, noisy, _, sigma, tied = jax.jit(task.corrupt)(jax.random.key(1), image, image)
+    # a field that moves an image is smooth, so that means over blocks see it
+    blocks = (noisy - clean).reshape(200, 4, 4, 4, 4).mean(axis=(2, 4))
+    size = 4 * jnp.std(blocks, axis=(1, 2)) / sigma
+    loud = sigma >= dust.WORKING[0] * task.denoiser.moments.spread
+    assert loud[tied].all() and size[tied].max() < 2.0
+    assert (size[~tied & loud] > 2.0).mean() > 0.6
 
 
 def test_train_command(dustpost, tmp_path, pairs):
