@@ -11,7 +11,7 @@ from dustpost import assemble, sample
 from dustpost.errors import DustpostError
 from dustpost.io.read import read
 from dustpost.priors.joint import load_joint_prior, load_sim_prior
-from dustpost.settings import Settings
+from dustpost.settings import SIGMA_DUST, SIGMA_ENERGY, Settings
 
 DATA = resources.files("dustpost") / "data"
 DEMO = Path(str(DATA / "demo.fits"))
@@ -44,6 +44,9 @@ def test_choice(monkeypatch, options, installed, expected):
 def test_the_full_cross_term_is_an_energys_or_that_of_a_network_of_both():
     dust = assemble.choose_dust_prior(Settings(cross_term="full"))
     assert dust.normalised and dust.log_density is not None
+    assert assemble.usual_noise(dust) == SIGMA_ENERGY
+    score = assemble.choose_dust_prior(Settings())
+    assert assemble.usual_noise(score) == SIGMA_DUST["transmission"]
     assert hasattr(assemble.choose_dust_prior(full_by(JOINT)), "conditional")
     with pytest.raises(DustpostError, match="noise levels tied, or .* a network of hosts and dust"):
         assemble.choose_dust_prior(full_by(str(DATA / "dust.safetensors")))
