@@ -44,8 +44,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
     dust_prior = choose_dust_prior(settings)
     host_prior = choose_host_prior(settings)
     check_shapes(cutout, host_prior, dust_prior)
-    check_densities(settings, host_prior, dust_prior)
-    return Target(
+    target = Target(
         observation=observation,
         host_prior=host_prior,
         dust_prior=dust_prior,
@@ -59,6 +58,8 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         cross_term=settings.cross_term,
         covering_threshold=settings.covering_threshold,
     )
+    check_densities(target)
+    return target
 
 
 def usual_noise(prior: TransmissionPrior | CoupledPrior) -> float:
@@ -80,16 +81,14 @@ def check_shapes(cutout: Cutout, *priors: Prior) -> None:
             )
 
 
-def check_densities(
-    settings: Settings, host_prior: Prior, dust_prior: TransmissionPrior | CoupledPrior
-) -> None:
+def check_densities(target: Target) -> None:
     """Refuse a cross term that is the gradient of a density where the host has none."""
-    by_density = settings.cross_term == "full" and not hasattr(dust_prior, "conditional")
-    if by_density and host_prior.log_density is None:
+    by_density = target.cross_term == "full" and not target.coupled
+    if by_density and target.host_prior.log_density is None:
         raise DustpostError(
-            f"host prior {host_prior.name}: known only by its score; cross_term = 'full' asks for "
-            "one with a density, --host-prior sim, or for the network of hosts and dust by "
-            "--dust-weights"
+            f"host prior {target.host_prior.name}: known only by its score; cross_term = 'full' "
+            "asks for one with a density, --host-prior sim, or for the network of hosts and dust "
+            "by --dust-weights"
         )
 
 
@@ -116,11 +115,12 @@ def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
     DustpostError
         If the full cross term is asked of weights that do not know it.
     """
-    weights = settings.dust_weights or None
-    if settings.cross_term == "full" and not _asks_for_energies(settings):
+    weights, energy = settings.dust_weights or None, _asks_for_energies(settings)
+    full = settings.cross_term == "full"
+    if full and not energy:
         return load_joint_prior(weights)
-    prior = load_dust_prior(weights, energy=_asks_for_energies(settings))
-    if settings.cross_term == "full" and not prior.normalised:
+    prior = load_dust_prior(weights, energy)
+    if full and not prior.normalised:
         raise DustpostError(
             f"{weights}: cross_term = 'full' asks for an energy that was trained with its noise "
             "levels tied, or for a network of hosts and dust; this is neither"

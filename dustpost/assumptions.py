@@ -35,7 +35,8 @@ CROSS_TERMS = {
 }
 HOSTS = {
     "hsc64": "Score network HSC-64 of Sampson et al. (2024), trained on HSC galaxies.",
-    "sim": "Score network trained on galaxies of dustpost.simulate, see dustpost/data/joint.md.",
+    "sim": "Network trained on galaxies of dustpost.simulate, see joint.md and, where it is an "
+    "energy, host_energy.md in dustpost/data.",
 }
 
 

@@ -12,6 +12,7 @@ from dustpost.errors import DustpostError
 from dustpost.io.read import read
 from dustpost.priors.joint import load_joint_prior, load_sim_prior
 from dustpost.settings import SIGMA_DUST, SIGMA_ENERGY, Settings
+from tests import gaussian_world as world
 
 DATA = resources.files("dustpost") / "data"
 DEMO = Path(str(DATA / "demo.fits"))
@@ -52,7 +53,7 @@ def test_the_full_cross_term_is_an_energys_or_that_of_a_network_of_both():
         assemble.choose_dust_prior(full_by(str(DATA / "dust.safetensors")))
     with pytest.raises(DustpostError, match="hsc64: known only by its score.*--host-prior sim"):
         host = SimpleNamespace(name="hsc64", log_density=None)
-        assemble.check_densities(Settings(cross_term="full"), host, dust)
+        assemble.check_densities(world.full_target().replace(host_prior=host))
 
 
 def full_by(path):

@@ -104,8 +104,9 @@ def loss(
     error = parts.denoised - clean
     square = jnp.square(error) + PICTURE * jnp.square(parts.picture - clean)
     fine = edm.loss_weight(size, spread) * jnp.mean(weight * square, axis=(1, 2))
-    noise = jnp.sum(jnp.square((noisy - clean) / sigma[:, None, None]), axis=(1, 2))
-    rate = RATE_WEIGHT * _huber(jnp.square(parts.rate + noise), RATE_CORNER) / clean[0].size
+    pixels = clean[0].size
+    noise = pixels * jnp.square(size / sigma)  # |e|^2 of an image that was not moved
+    rate = RATE_WEIGHT * _huber(jnp.square(parts.rate + noise), RATE_CORNER) / pixels
     # the means of an image that was moved are not known to the noise's accuracy
     rough = (sigma / size) ** 4 * _huber(coarse(error / size[:, None, None]), 1.0)
     return fine + rough + jnp.where(tied, rate, 0.0)
