@@ -72,6 +72,8 @@ def quick_compilation():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    # the next module's programs, to the bit, must not depend on whether this one ran before it
+    jax.clear_caches()
 
 
 @pytest.fixture
