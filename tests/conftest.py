@@ -14,23 +14,27 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-CACHE = "JAX_COMPILATION_CACHE_DIR"  # read by every process that imports jax
+# read by every process that imports jax
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+LEAST = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
 
 def pytest_configure(config):
     """Let all processes of one run share what they compile: most of the suite's time."""
     if CACHE not in os.environ:
         config.compiled = os.environ[CACHE] = tempfile.mkdtemp(prefix="dustpost-compiled-")
+        os.environ[LEAST] = "0"  # the hundreds of small ones as well
         # XLA's loader complains of features that are only hints to its own compiler
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         jax.config.update(CACHE.lower(), config.compiled)
+        jax.config.update(LEAST.lower(), 0.0)
 
 
 def pytest_unconfigure(config):
     """Remove what `pytest_configure` made."""
     if hasattr(config, "compiled"):
         shutil.rmtree(config.compiled, ignore_errors=True)
-        del os.environ[CACHE]
+        del os.environ[CACHE], os.environ[LEAST]
 
 
 @pytest.fixture(scope="session")
