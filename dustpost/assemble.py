@@ -2,6 +2,7 @@
 
 import json
 import platform
+from functools import lru_cache
 from importlib.metadata import version
 
 import jax.numpy as jnp
@@ -126,6 +127,12 @@ def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
             "levels tied, or for a network of hosts and dust; this is neither"
         )
     return prior
+
+
+@lru_cache(maxsize=8)
+def weights_of(settings: Settings) -> tuple[str, str]:
+    """sha256 of the host's and of the dust's network that settings choose."""
+    return choose_host_prior(settings).sha256, choose_dust_prior(settings).sha256
 
 
 def _asks_for_energies(settings: Settings) -> bool:

@@ -244,6 +244,9 @@ def degeneracy(
     ] = None,
     flux_prior: FluxPrior = None,
     signal_to_noise: Annotated[float, typer.Option(help="Of the brightest pixel.")] = 30.0,
+    depth: Annotated[
+        list[float] | None, typer.Option(help="Mean attenuation, mag; by default 0.1, 0.2, 0.4.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     config: Config = None,
 ) -> None:
@@ -252,7 +255,14 @@ def degeneracy(
     from dustpost.progress import bars
 
     plan = study.plan_of(
-        prior, small, galaxies, flux_prior, signal_to_noise, seed, _settings(config, {})
+        prior,
+        small,
+        galaxies,
+        flux_prior,
+        signal_to_noise,
+        seed,
+        _settings(config, {}),
+        tuple(depth or ()),
     )
     with bars() as progress:
         written = study.study(out, plan, small, progress)

@@ -12,9 +12,11 @@ from dustpost.attenuation import band_attenuation
 from dustpost.diagnostics import degeneracy, fisher, fisher_pixels
 from dustpost.diagnostics.divergence import kl
 from dustpost.diagnostics.modes import modes
+from dustpost.errors import DustpostError
 from dustpost.ladder import analytic, galaxy, study, world
 from dustpost.priors.screen import covered
 from dustpost.results import to_tree
+from dustpost.settings import Settings
 from tests.synthetic import make_cutout, make_draws, prior_draws
 
 BEFORE, AFTER, SHIFT = 0.2, 0.05, 0.1
@@ -224,6 +226,25 @@ def test_the_ladder_resumes_and_writes_its_table(tmp_path, monkeypatch):
     assert len(calls) == 4
     study.study(tmp_path, plan, small=True)
     assert len(calls) == 4
+
+
+def test_a_rung_of_other_weights_is_measured_anew(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        study.network, "measure", lambda **task: calls.append(task) or {"contraction": 1.0}
+    )
+    plan = study.plan_of("networks", True, None, None, 30.0, 0, Settings(), depths=(0.3,))
+    assert plan.depths == (0.3,)
+    for weights, expected in (("a", 3), ("a", 3), ("b", 6)):
+        monkeypatch.setattr(study, "weights_of", lambda _, w=weights: (w, w))
+        study.climb(tmp_path, plan)
+        assert len(calls) == expected
+
+
+@pytest.mark.parametrize("depth", [0.0, -1.0, np.inf])
+def test_a_depth_that_there_is_not(depth):
+    with pytest.raises(DustpostError, match="--depth"):
+        study.plan_of("analytic", True, None, None, 30.0, 0, Settings(), depths=(0.1, depth))
 
 
 def test_crossing_is_the_last_rise_through_the_level():

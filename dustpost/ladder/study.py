@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
+from dustpost.assemble import weights_of
 from dustpost.errors import DustpostError
 from dustpost.io.folder import atomic_write, prepare_output
 from dustpost.ladder import analytic, network
@@ -23,7 +24,7 @@ from dustpost.progress import Stage, quiet
 from dustpost.settings import CHOICES, Settings
 
 TABLE, CLIFF, FIGURE = "degeneracy.ecsv", "cliff.ecsv", "degeneracy.png"
-FORMAT = 1  # of a kept rung; raise it where their meaning changes
+FORMAT = 2  # of a kept rung; raise it where their meaning changes
 RUNGS = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 1.0)
 SMALL_RUNGS = (0.2, 0.5, 0.8, 0.9, 1.0)
 DEPTHS = (0.1, 0.2, 0.4)  # mag
@@ -100,13 +101,14 @@ def plan_of(
     signal_to_noise: float,
     seed: int,
     settings: Settings,
+    depths: tuple[float, ...] = (),
 ) -> Plan:
-    """The ladder of the command line.
+    """The ladder of the command line; `depths` are the usual ones where none is given.
 
     Raises
     ------
     DustpostError
-        For a prior, a prior of F or an S/N that there is not.
+        For a prior, a prior of F, an S/N or a depth that there is not.
     """
     if prior not in ("analytic", "networks"):
         raise DustpostError(f"--prior {prior}: expected analytic or networks")
@@ -114,11 +116,14 @@ def plan_of(
         raise DustpostError(f"--flux-prior {flux_prior}: expected flat or colours")
     if not 0 < signal_to_noise < np.inf:
         raise DustpostError(f"--signal-to-noise {signal_to_noise}: expected a positive number")
+    for depth in depths:
+        if not 0 < depth < np.inf:
+            raise DustpostError(f"--depth {depth}: expected a positive number")
     common = dict(prior=prior, signal_to_noise=signal_to_noise, seed=seed)
     if prior == "analytic":
         return Plan(
             fractions=SMALL_RUNGS if small else RUNGS,
-            depths=DEPTHS,
+            depths=depths or DEPTHS,
             galaxies=galaxies or (24 if small else 120),
             draws=100 if small else 200,
             flux_prior=flux_prior or "flat",
@@ -129,7 +134,7 @@ def plan_of(
         settings = replace(settings, chains=2, relax=100, warmup=20, draws=40)
     return Plan(
         fractions=(0.0, 0.5, 1.0) if small else (0.0, *RUNGS),
-        depths=DEPTHS[1:2] if small else DEPTHS,
+        depths=depths or (DEPTHS[1:2] if small else DEPTHS),
         galaxies=galaxies or 1,
         draws=settings.draws,
         flux_prior=settings.flux_prior,
@@ -190,7 +195,8 @@ def _kept(folder: Path, plan: Plan, fraction: float, depth: float) -> dict[str, 
     """One row: read if it is there, else measured and written."""
     task = plan.task(fraction, depth)
     plain = {k: asdict(v) if k == "settings" else v for k, v in task.items()}
-    mark = sha256(json.dumps([FORMAT, plain], sort_keys=True).encode()).hexdigest()[:10]
+    weights = weights_of(plan.settings) if plan.settings else None
+    mark = sha256(json.dumps([FORMAT, plain, weights], sort_keys=True).encode()).hexdigest()[:10]
     path = folder / f"{plan.prior}_{depth:g}_{fraction:g}_{mark}.json"
     if not path.exists():
         measure = analytic.measure if plan.prior == "analytic" else network.measure

@@ -9,7 +9,6 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from dustpost import coordinates
-from dustpost.assemble import build_target, choose_dust_prior, choose_host_prior
+from dustpost.assemble import build_target, weights_of
 from dustpost.diagnostics.summary import summarise
 from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
@@ -199,10 +198,5 @@ def _mark(plan: Plan, method: str) -> str:
     if method in ("truth", "pixels"):
         task = [*seen, plan.settings.seed]
     else:
-        task = [*seen, settings, _weights(plan.settings)]
+        task = [*seen, settings, weights_of(plan.settings)]
     return sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:10]
-
-
-@lru_cache(maxsize=8)
-def _weights(settings: Settings) -> tuple[str, str]:
-    return tuple(choose(settings).sha256 for choose in (choose_host_prior, choose_dust_prior))
