@@ -47,7 +47,7 @@ from dustpost.posterior import Target
 from dustpost.samplers import flux as fluxes
 from dustpost.samplers import gibbs, run
 from dustpost.samplers import map as climb
-from dustpost.samplers.choice import SAMPLERS
+from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from dustpost.settings import Settings
 from dustpost.starts import approach, find_map
 
@@ -138,7 +138,7 @@ def steps_of(free: Target, sampled, scan: tuple, path: Path) -> dict:
             key = jax.random.fold_in(jax.random.key(SEED), PILOTS + number)
             position, _, target, _, _ = simulate(key, free)
             target = sampled(target)
-            first = gibbs.tune(target, climb.start(target), run.FIRST_STEP, scan)
+            first = gibbs.tune(target, climb.start(target), FIRST_STEP, scan)
             found.append({k: float(v) for k, v in settle(key, target, position, first).items()})
         mean = {k: float(np.exp(np.mean([np.log(f[k]) for f in found]))) for k in found[0]}
         path.write_text(json.dumps(mean))
@@ -151,7 +151,7 @@ def from_afar(key, target: Target) -> dict:
     sampler, plan = SAMPLERS["gibbs"], dict(steps=LEAPFROG, chunk=AFAR.keep)
     best = find_map(target).position
     starts = approach(start_key, target, best, AFAR)
-    tuning = jax.jit(sampler.tune)(target, best, run.FIRST_STEP)
+    tuning = jax.jit(sampler.tune)(target, best, FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * AFAR.chains), tuning)
     states = run.start(begin_key, starts, target, sampler)
     states, tuning = run.warm_up(warm_key, states, target, sampler, tuning, AFAR.warmup, **plan)

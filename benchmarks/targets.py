@@ -31,8 +31,8 @@ from dustpost.io.cutout import Cutout, Truth
 from dustpost.mock import cutout_of, draw_view, expose_cutout
 from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
-from dustpost.samplers import annealed, run
-from dustpost.samplers.choice import SAMPLERS
+from dustpost.samplers import annealed, burn_in, run
+from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from dustpost.settings import Settings
 from dustpost.simulate.survey import get_survey
 from dustpost.starts import find_map
@@ -140,11 +140,11 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
     keys = jax.random.split(jax.random.key(settings.seed), 5)
     best = find_map(target).position
     sampler = SAMPLERS["gibbs"]
-    tuning = jax.jit(sampler.tune)(target, best, run.FIRST_STEP)
+    tuning = jax.jit(sampler.tune)(target, best, FIRST_STEP)
     mass = jax.jit(annealed.likelihood_mass)(target, best)
     tuning, mass = jax.tree.map(lambda x: jnp.stack([x] * len(STARTS)), (tuning, mass))
     places = starts(keys[0], target, cutout, best)
-    places = run.relax(keys[1], places, target, mass, options.relax)
+    places = burn_in.relax(keys[1], places, target, mass, options.relax)
     states = run.start(keys[2], places, target, sampler)
     plan = dict(steps=options.leapfrog, chunk=settings.keep)
     held = target, sampler

@@ -28,7 +28,7 @@ from dustpost.io.read import read
 from dustpost.posterior import Target
 from dustpost.samplers import hmc, run
 from dustpost.samplers import map as climb
-from dustpost.samplers.choice import SAMPLERS
+from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from dustpost.settings import Settings
 from dustpost.starts import disperse
 
@@ -97,7 +97,7 @@ def measure() -> dict:
     starts = disperse(key, target, position, CHAINS)
     sampler = SAMPLERS["gibbs"]
     states = run.start(key, starts, target, sampler)
-    tuning = jax.jit(sampler.tune)(target, position, run.FIRST_STEP)
+    tuning = jax.jit(sampler.tune)(target, position, FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * CHAINS), tuning)
     sweep = partial(run.run, key, states, target, sampler, tuning, 5, NEAR, 5)
     five = steady(lambda: sweep()[0], repeats=3)

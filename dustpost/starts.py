@@ -9,7 +9,7 @@ from dustpost.coordinates import STRETCH, clean_from_image
 from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
 from dustpost.progress import Stage, quiet
-from dustpost.samplers import annealed, run
+from dustpost.samplers import annealed, burn_in
 from dustpost.samplers import map as climb
 from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
@@ -40,7 +40,7 @@ def approach(
         mass = annealed.likelihood_mass(target, best)
         mass = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), mass)
         advance = progress("relaxation", settings.relax)
-        return run.relax(key, starts, target, mass, settings.relax, advance)
+        return burn_in.relax(key, starts, target, mass, settings.relax, advance)
     highest = HIGHEST_HOST, HIGHEST_DUST * float(target.sigma_dust)
     ladder = annealed.geometric(highest, target, LEVELS)
     top = target.replace(sigma_host=ladder.host[0], sigma_dust=ladder.dust[0])
@@ -50,7 +50,7 @@ def approach(
     sweeps = -(-settings.relax // (LEVELS * steps))
     advance = progress("annealing", LEVELS * sweeps)
     sampler = SAMPLERS[settings.sampler]
-    return run.descend(key, starts, target, sampler, ladder, sweeps, steps, advance)
+    return burn_in.descend(key, starts, target, sampler, ladder, sweeps, steps, advance)
 
 
 def disperse(key: Array, target: Target, best: Position, chains: int) -> Position:

@@ -7,8 +7,8 @@ import pytest
 
 from dustpost.diagnostics.ranks import bulk_ess
 from dustpost.errors import DustpostError
-from dustpost.samplers import annealed, run
-from dustpost.samplers.choice import SAMPLERS
+from dustpost.samplers import annealed, burn_in, run, side_by_side
+from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from tests import gaussian_world as world
 
 CHAINS = 4
@@ -28,7 +28,7 @@ def galaxies():
 
 def begin(key, target, starts, sampler):
     one = jax.tree.map(lambda x: x[0], starts)
-    tuning = sampler.tune(target, one, run.FIRST_STEP)
+    tuning = sampler.tune(target, one, FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * CHAINS), tuning)
     return run.start(key, starts, target, sampler), tuning
 
@@ -66,7 +66,7 @@ def test_a_galaxy_draws_the_same_beside_others(galaxies):
     for key, (target, starts) in zip(keys, galaxies, strict=True):
         states, tuning = begin(key, target, starts, sampler)
         alone.append(run.run(key, states, target, sampler, tuning, 10, **PLAN)[1])
-    together = run.stack([target for target, _ in galaxies], CHAINS)
+    together = side_by_side.stack([target for target, _ in galaxies], CHAINS)
     starts = jax.tree.map(lambda *x: jnp.concatenate(x), *[one for _, one in galaxies])
     tunings = [begin(keys[0], target, one, sampler)[1] for target, one in galaxies]
     tuning = jax.tree.map(lambda *x: jnp.concatenate(x), *tunings)
@@ -84,7 +84,7 @@ def test_nan_in_one_galaxy_leaves_the_other_alone(galaxies):
     (good, starts), (bad, others) = galaxies
     seen = bad.observation
     bad = bad.replace(observation=seen._replace(data=seen.data.at[0, 3, 3].set(jnp.nan)))
-    together = run.stack([good, bad], CHAINS)
+    together = side_by_side.stack([good, bad], CHAINS)
     positions = jax.tree.map(lambda *x: jnp.concatenate(x), starts, others)
     keys = jax.random.split(jax.random.key(5), 2)
     one = begin(keys[0], good, starts, sampler)[1]
@@ -129,7 +129,7 @@ def test_down_the_ladder(galaxies, name):
     flat = starts._replace(host=jnp.zeros_like(starts.host), dust=jnp.ones_like(starts.dust))
     ladder = annealed.geometric((1.0, 0.4), target, 8)
     done = []
-    found = run.descend(
+    found = burn_in.descend(
         jax.random.key(0), flat, target, sampler, ladder, 20, 4, advance=done.append
     )
     assert sum(done) == 160

@@ -17,8 +17,8 @@ from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
 from dustpost.progress import Stage, quiet
 from dustpost.samplers import map as climb
-from dustpost.samplers import run
-from dustpost.samplers.choice import SAMPLERS
+from dustpost.samplers import run, side_by_side
+from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 
 CHAINS = 2
 WARMUP, CHUNK, LEAPFROG = 80, 20, 32
@@ -69,7 +69,7 @@ def measure(
         jax.random.split(prior_key, PRIOR_DRAWS),
     )
 
-    chained = run.stack(targets, CHAINS)
+    chained = side_by_side.stack(targets, CHAINS)
     start = jax.jit(jax.vmap(partial(_start, empty)))
     starts = start(jax.random.split(start_key, galaxies * CHAINS))
     keys = partial(jax.random.split, num=galaxies)
@@ -77,8 +77,8 @@ def measure(
     sampler = SAMPLERS["gibbs"]
     advance = progress("sweeps", WARMUP + draws)
     tune = jax.vmap(
-        lambda target: sampler.tune(target, _centre(target), run.FIRST_STEP),
-        in_axes=(run.axes(chained),),
+        lambda target: sampler.tune(target, _centre(target), FIRST_STEP),
+        in_axes=(side_by_side.axes(chained),),
     )
     tuning = jax.jit(tune)(chained)
     states = run.start(keys(begin_key), starts, chained, sampler)

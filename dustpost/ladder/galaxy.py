@@ -15,13 +15,13 @@ from dustpost.attenuation import band_attenuation
 from dustpost.bands import effective_wavelength
 from dustpost.diagnostics import fisher, fisher_pixels
 from dustpost.draws import Draws
+from dustpost.gather import traced
 from dustpost.io.cutout import Cutout, Truth
 from dustpost.ladder import world
 from dustpost.posterior import Position, Target
 from dustpost.results import to_tree
-from dustpost.sample import traced
 from dustpost.samplers import run
-from dustpost.samplers.choice import SAMPLERS
+from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 
 WARMUP, KEEP, LEAPFROG = 80, 10, 32
 PRIOR_DRAWS = 1000
@@ -97,7 +97,7 @@ def chains_of(
     """Warm-up and draws of HMC within Gibbs from (chain, ...) starts; masses of the centre."""
     sampler, chains = SAMPLERS["gibbs"], starts.slope.size
     begin_key, warm_key, run_key = jax.random.split(key, 3)
-    tuning = jax.jit(sampler.tune)(target, centre, run.FIRST_STEP)
+    tuning = jax.jit(sampler.tune)(target, centre, FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * chains), tuning)
     states = run.start(begin_key, starts, target, sampler)
     plan = dict(steps=LEAPFROG, chunk=KEEP)

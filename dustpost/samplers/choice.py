@@ -4,7 +4,7 @@ gibbs        `dustpost.samplers.gibbs`, exact for what the networks define
 split-gibbs  `dustpost.samplers.split_gibbs` at the target's levels; the galaxy is the prior's copy
 langevin     `dustpost.samplers.annealed` at the target's levels: no acceptance, a bias instead
 
-The last two come down a ladder of noise levels before that; see `run.descend`.
+The last two come down a ladder of noise levels before that; see `burn_in.descend`.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from jax import Array
 from dustpost.posterior import Galaxy, Position, Target
 from dustpost.samplers import annealed, flux, gibbs, split_gibbs
 
+FIRST_STEP = 0.3  # of an adapted move, where its adaptation begins
 SPLIT_STEP = 0.5  # of a first HMC move of the likelihood half
 
 
