@@ -18,7 +18,7 @@ from statistics import median
 import jax
 import numpy as np
 
-from dustpost.networks import dust, joint, training
+from dustpost.networks import dust, joint_task, training
 from dustpost.simulate.suite import draw_pairs
 
 STEPS, CHUNK = 8, 64
@@ -55,7 +55,7 @@ def main() -> None:
     host, transmission = (np.asarray(part) for part in draw_pairs(keys[0], CHUNK))
     host = host / host.max(axis=(1, 2), keepdims=True)
     cost = median(cpu_seconds(lambda key=key: draw_pairs(key, CHUNK)) for key in keys[1:]) / CHUNK
-    tasks = {"dust": dust.task(host, transmission), "joint": joint.task(host, transmission)}
+    tasks = {"dust": dust.task(host, transmission), "joint": joint_task.task(host, transmission)}
     report = (
         {
             "simulator_galaxies_a_second": round(1 / cost, 1),

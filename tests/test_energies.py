@@ -10,7 +10,7 @@ import pytest
 
 from dustpost.assemble import FAR, NEAR, choose_dust_prior, choose_host_prior, leapfrogs
 from dustpost.errors import DustpostError
-from dustpost.networks import checkpoint, edm, energies, host, joint
+from dustpost.networks import checkpoint, edm, energies, host, joint, joint_task
 from dustpost.networks.diffusion import sigma_of
 from dustpost.networks.unet import UNet
 from dustpost.priors.dust import load_dust_prior
@@ -70,7 +70,7 @@ def test_loss_falls_by_a_step_down_its_gradient(task):
     image = jnp.zeros((64, SIDE, SIDE)).at[:, 6:10, 6:10].set(1.0)
     z0, z, tau = part = jax.jit(task.corrupt)(jax.random.key(1), image, image)
     np.testing.assert_allclose(jnp.std(z - z0, axis=(1, 2)), tau, rtol=0.3)
-    assert 0.55 < jnp.mean((tau > joint.WORKING[0]) & (tau < joint.WORKING[1])) < 0.95
+    assert 0.55 < jnp.mean((tau > joint_task.WORKING[0]) & (tau < joint_task.WORKING[1])) < 0.95
     loss = jax.jit(jax.value_and_grad(task.loss))
     params = jax.jit(task.init)(jax.random.key(0))
     before, slope = loss(params, part)

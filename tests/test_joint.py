@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dustpost.errors import DustpostError
-from dustpost.networks import checkpoint, edm, joint, training
+from dustpost.networks import checkpoint, edm, joint, joint_task, training
 from dustpost.networks.diffusion import score_from_denoised, sigma_of
 from dustpost.networks.unet import UNet
 from dustpost.priors.joint import SimHostPrior, load_joint_prior, load_sim_prior
@@ -22,7 +22,7 @@ SPREAD = float(np.hypot(COUPLING * HOST_SD, DUST_SD))
 CONFIG = training.settle(training.Config(steps=400, batch=16, micro=16, warmup=20, rate=1e-2))
 
 
-class GaussianTask(joint.JointTask):
+class GaussianTask(joint_task.JointTask):
     """Each pixel z0 ~ N(8, 1) and v ~ N(2 + 0.4 (z0 - 8), 0.2^2), by itself."""
 
     def corrupt(self, key, host, transmission):
@@ -145,12 +145,12 @@ def test_noise_levels_serve_every_use(trained):
     """Half at the samplers' hosts, a quarter with both alike, all within the ranges."""
     task, _ = trained
     tau, sigma = (np.asarray(level) for level in task.levels(jax.random.key(0), 256))
-    assert ((joint.WORKING[0] <= tau[:128]) & (tau[:128] <= joint.WORKING[1])).all()
+    assert ((joint_task.WORKING[0] <= tau[:128]) & (tau[:128] <= joint_task.WORKING[1])).all()
     assert abs(np.corrcoef(np.log(tau[:128]), np.log(sigma[:128]))[0, 1]) < 0.3
     alike = tau[128:192] / HOST_SD > 0.1
     ratio = (sigma[128:192] * HOST_SD / (tau[128:192] * SPREAD))[alike]
     np.testing.assert_allclose(ratio, 1.0, rtol=1e-4)
-    assert tau.min() >= joint.TAU_LOW * 0.999 and tau.max() <= task.tau_high
+    assert tau.min() >= joint_task.TAU_LOW * 0.999 and tau.max() <= task.tau_high
     assert sigma.max() <= task.denoiser.sigma_high
     assert tau.max() > 100 * HOST_SD and sigma.max() > 100 * SPREAD
 
@@ -161,7 +161,7 @@ def test_task_of_pairs_learns_and_measures(tmp_path):
     width = np.linspace(2.0, 4.0, 8)[:, None, None]
     host = np.exp(-0.5 * (axis[:, None] ** 2 + axis[None, :] ** 2)[None] / width**2)
     host, transmission = host.astype(np.float16), (1 - 0.5 * host).astype(np.float16)
-    task = joint.task(host, transmission, channels=(4, 8, 8))
+    task = joint_task.task(host, transmission, channels=(4, 8, 8))
     # all weights zero: quicker than random ones, and as untrained
     shapes = jax.eval_shape(task.init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
@@ -182,7 +182,7 @@ def test_size_is_that_of_the_pairs_and_of_the_draws(weights):
     """Files that do not say are of 64x64 pixels, as the one that ships."""
     rows = np.linspace(0.1, 1.0, 16)[None, :, None]
     host = np.broadcast_to(rows, (8, 16, 16)).astype(np.float16)
-    facts = json.loads(json.dumps(joint.task(host, host, channels=(4, 8, 8)).describe()))
+    facts = json.loads(json.dumps(joint_task.task(host, host, channels=(4, 8, 8)).describe()))
     assert facts.pop("size") == 16
     assert joint.rebuild(facts).size == joint.SIZE == load_joint_prior().denoiser.size
 
@@ -200,11 +200,11 @@ def test_size_is_that_of_the_pairs_and_of_the_draws(weights):
 def test_wrong_options_are_refused():
     flat = np.ones((8, 16, 16), np.float16)
     with pytest.raises(DustpostError, match="choose score"):
-        joint.task(flat, flat, parameterisation="flow")
+        joint_task.task(flat, flat, parameterisation="flow")
     with pytest.raises(DustpostError, match="all alike"):
-        joint.task(flat, flat)
+        joint_task.task(flat, flat)
     with pytest.raises(DustpostError, match="coordinate"):
-        joint.task(flat, flat, v="magnitudes")
+        joint_task.task(flat, flat, v="magnitudes")
 
 
 def test_files_round_trip(trained, weights):
@@ -213,7 +213,7 @@ def test_files_round_trip(trained, weights):
     jax.tree.map(np.testing.assert_array_equal, prior.parameters, params)
     assert prior.denoiser == task.denoiser
     assert prior.coordinate == "log_attenuation"
-    assert prior.metadata["tau"] == [joint.TAU_LOW, task.tau_high]
+    assert prior.metadata["tau"] == [joint_task.TAU_LOW, task.tau_high]
     assert prior.log_density is None
 
 

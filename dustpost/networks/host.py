@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from dustpost.coordinates import clean_from_image
-from dustpost.networks import batches, edm, energies, joint
+from dustpost.networks import batches, edm, energies, joint_task
 from dustpost.networks.joint import JointDenoiser
 
 LEVELS = (0.07, 0.14, 0.3, 1.0)  # tau where validation looks
@@ -27,15 +27,15 @@ LEVELS = (0.07, 0.14, 0.3, 1.0)  # tau where validation looks
 
 def task(
     host: np.ndarray, transmission: np.ndarray, parameterisation: str = "score", **design
-) -> "HostTask | joint.JointTask":
+) -> "HostTask | joint_task.JointTask":
     """Return what `dustpost train host` trains.
 
     The energy of the host alone, or the score of host and dust; parameters and errors as
-    those of `dustpost.networks.joint.task`.
+    those of `dustpost.networks.joint_task.task`.
     """
     if parameterisation != "energy":
-        return joint.task(host, transmission, parameterisation=parameterisation, **design)
-    both = joint.task(host, transmission, **design)
+        return joint_task.task(host, transmission, parameterisation=parameterisation, **design)
+    both = joint_task.task(host, transmission, **design)
     return HostTask(both.denoiser._replace(parameterisation="energy"))
 
 
@@ -53,7 +53,7 @@ class HostTask(NamedTuple):
     @property
     def tau_high(self) -> float:
         """Highest noise level."""
-        return joint.HIGHEST * self.denoiser.host.spread
+        return joint_task.HIGHEST * self.denoiser.host.spread
 
     def after(self, facts: dict[str, Any]) -> "HostTask":
         """Return the task that goes on from weights with these metadata: in their moments."""
@@ -67,14 +67,14 @@ class HostTask(NamedTuple):
     def corrupt(self, key: Array, host: Array, transmission: Array) -> tuple[Array, ...]:
         """Return z0 and z, (batch, y, x), and tau, (batch,)."""
         peak, level, noise = jax.random.split(key, 3)
-        clean = joint.peaked(peak, host)
+        clean = joint_task.peaked(peak, host)
         tau = batches.working_levels(
             level,
             len(host),
-            joint.TAU_LOW,
+            joint_task.TAU_LOW,
             self.tau_high,
             self.denoiser.host.spread,
-            joint.WORKING,
+            joint_task.WORKING,
         )
         return clean, clean + tau[:, None, None] * jax.random.normal(noise, clean.shape), tau
 
@@ -82,7 +82,7 @@ class HostTask(NamedTuple):
         """Return the mean loss, see `dustpost.networks.energies`."""
         clean, z, tau = part
         parts = self.denoiser.parts(params, z, tau)
-        tied = tau >= joint.WORKING[0]
+        tied = tau >= joint_task.WORKING[0]
         return jnp.mean(energies.loss(parts, clean, z, tau, self.denoiser.host.spread, tied))
 
     def validate(
@@ -96,9 +96,9 @@ class HostTask(NamedTuple):
     def describe(self) -> dict[str, Any]:
         """Return what rebuilds the denoiser, and the noise it was trained for."""
         return self.denoiser.describe() | {
-            "tau": [joint.TAU_LOW, self.tau_high],
+            "tau": [joint_task.TAU_LOW, self.tau_high],
             "sigma": [self.denoiser.axis.sigma_low, self.denoiser.sigma_high],
-            "peaks": joint.PEAKS,
+            "peaks": joint_task.PEAKS,
         }
 
 
