@@ -48,6 +48,7 @@ Ebv = Annotated[
     typer.Option(help="Milky Way E(B-V) in mag to take out, or 'sfd' for the dustmaps package."),
 ]
 HostPrior = Annotated[str | None, typer.Option(help="auto, hsc64, sim.")]
+CrossTerm = Annotated[str | None, typer.Option(help="cut, anchored, full.")]
 HostWeights = Annotated[str | None, typer.Option(help="File of the host network's weights.")]
 DustWeights = Annotated[str | None, typer.Option(help="File of the dust network's weights.")]
 FluxPrior = Annotated[str | None, typer.Option(help="colours, flat.")]
@@ -65,7 +66,7 @@ def sample(
     host_prior: HostPrior = None,
     host_weights: HostWeights = None,
     dust_weights: DustWeights = None,
-    cross_term: Annotated[str | None, typer.Option(help="cut, anchored, full.")] = None,
+    cross_term: CrossTerm = None,
     target: Annotated[str | None, typer.Option(help="denoised, smoothed.")] = None,
     flux_prior: FluxPrior = None,
     curve: Curve = None,
@@ -143,6 +144,7 @@ def map_(
 @app.command()
 def demo(
     out: Out = Path("out"),
+    cross_term: CrossTerm = None,
     chains: Annotated[int | None, typer.Option(help="Chains.")] = None,
     warmup: Annotated[int | None, typer.Option(help="Sweeps before the draws.")] = None,
     draws: Annotated[int | None, typer.Option(help="Draws per chain.")] = None,
@@ -155,7 +157,8 @@ def demo(
 ) -> None:
     """Sample the simulated cutout that ships with the package, whose truth is known."""
     # a galaxy of the simulator, hence its host prior
-    options = dict(chains=chains, warmup=warmup, draws=draws, ess=ess, seed=seed, host_prior="sim")
+    options = dict(chains=chains, warmup=warmup, draws=draws, ess=ess, seed=seed)
+    options |= dict(cross_term=cross_term, host_prior="sim")
     with resources.as_file(resources.files("dustpost") / "data" / "demo.fits") as path:
         _each_galaxy([path], out, {}, _sample_one, _settings(config, options))
 

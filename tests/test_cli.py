@@ -112,7 +112,7 @@ def test_the_other_samplers(dustpost, results, tmp_path, name):
 def test_dust_given_one_host(dustpost, results, tmp_path):
     """All latents at once, in the default pipeline, anchors and frames refitted."""
     arguments = "--out", tmp_path, "--config", results / "short.toml", "--cross-term", "anchored"
-    code, out, _ = dustpost("sample", DEMO, *arguments)
+    code, out, _ = dustpost("demo", *arguments)
     assert code == 0
     tree = open_posterior(tmp_path / "demo" / "posterior.nc")
     assert tree["constant_data"].attrs["cross_term"] == "anchored"
