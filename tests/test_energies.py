@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from dustpost.assemble import FAR, NEAR, choose_dust_prior, choose_host_prior, leapfrogs
-from dustpost.coordinates import clean_from_image
 from dustpost.errors import DustpostError
-from dustpost.networks import checkpoint, dust, edm, energies, host, joint, joint_task
+from dustpost.networks import checkpoint, edm, energies, host, joint, joint_task
 from dustpost.networks.diffusion import sigma_of
 from dustpost.networks.unet import UNet
 from dustpost.priors.dust import load_dust_prior
@@ -69,9 +68,8 @@ def test_full_cross_term_asks_for_host_and_dust(weights):
 def test_loss_falls_by_a_step_down_its_gradient(task):
     """And what it is fed is noise of the level that it says."""
     image = jnp.zeros((64, SIDE, SIDE)).at[:, 6:10, 6:10].set(1.0)
-    z0, z, tau, tied = part = jax.jit(task.corrupt)(jax.random.key(1), image, 1 - 0.5 * image)
-    np.testing.assert_allclose(jnp.std(z - z0, axis=(1, 2))[tied], tau[tied], rtol=0.3)
-    assert 0.2 < tied.mean() < 0.8
+    z0, z, tau = part = jax.jit(task.corrupt)(jax.random.key(1), image, image)
+    np.testing.assert_allclose(jnp.std(z - z0, axis=(1, 2)), tau, rtol=0.3)
     assert 0.55 < jnp.mean((tau > joint_task.WORKING[0]) & (tau < joint_task.WORKING[1])) < 0.95
     loss = jax.jit(jax.value_and_grad(task.loss))
     params = jax.jit(task.init)(jax.random.key(0))
@@ -84,16 +82,15 @@ def test_loss_falls_by_a_step_down_its_gradient(task):
 def test_dust_that_ships_as_an_energy():
     """Density and score belong together, the file is that of its card, anchored takes it."""
     settings = Settings(cross_term="anchored")
-    of_dust, light = choose_dust_prior(settings), choose_host_prior(settings)
-    for prior, name in ((of_dust, "dust_energy"), (light, "host_energy")):
+    dust, light = choose_dust_prior(settings), choose_host_prior(settings)
+    for prior, name in ((dust, "dust_energy"), (light, "host_energy")):
         file = str(files("dustpost.data") / name)
         assert checkpoint.card_sha256(file + ".md") == prior.sha256
         assert prior.log_density is not None
     sigma, x = jnp.asarray(0.2), 0.9 + 0.2 * jax.random.normal(jax.random.key(0), (64, 64))
-    image = jnp.exp(-jnp.hypot(*jnp.mgrid[-32:32, -32:32]) / 5.0)
-    both = jax.jit(lambda *a: (of_dust.score(*a), of_dust.denoise(*a)))
-    score, picture = both(x, sigma, image)
-    slope = jax.jit(jax.grad(of_dust.log_density))(x, sigma, image)
+    host = jnp.exp(-jnp.hypot(*jnp.mgrid[-32:32, -32:32]) / 5.0)
+    score, picture = jax.jit(lambda *a: (dust.score(*a), dust.denoise(*a)))(x, sigma, host)
+    slope = jax.jit(jax.grad(dust.log_density))(x, sigma, host)
     np.testing.assert_allclose(score, slope, rtol=1e-3, atol=1e-4 * np.abs(slope).max())
     assert picture.min() > 0 and picture.max() <= 1
 
@@ -101,8 +98,7 @@ def test_dust_that_ships_as_an_energy():
 def test_what_smooth_fields_move():
     """So many images, by amplitudes in range, and no neighbour far from the next."""
     sigma = jnp.full(400, 0.1)
-    like = jnp.zeros((400, SIDE, SIDE))
-    moved = energies.displacement(jax.random.key(0), like, sigma, dust.FIELDS)
+    moved = energies.displacement(jax.random.key(0), jnp.zeros((400, SIDE, SIDE)), sigma)
     size = jnp.sqrt(jnp.mean(moved**2, axis=(1, 2))) / 0.1
     chosen = size > 0
     assert abs(chosen.mean() - energies.DISPLACED) < 0.08
@@ -110,24 +106,6 @@ def test_what_smooth_fields_move():
     assert (size[chosen] > 0.999 * low).all() and (size[chosen] < 1.001 * high).all()
     steps = jnp.sqrt(jnp.mean(jnp.diff(moved, axis=2) ** 2, axis=(1, 2))) / 0.1
     assert (steps[chosen] < 0.8 * size[chosen]).all()
-
-
-def test_what_hosts_are_moved_by():
-    """Grain where there is light, or dust: their own or the next galaxy's, to either side."""
-    light = clean_from_image(jnp.zeros((400, SIDE, SIDE)).at[:, 6:10, 6:10].set(1.0))
-    transmission = jnp.ones_like(light).at[::2, 7, 7].set(0.5)
-    away = host.moved(jax.random.key(0), light, transmission, jnp.full(400, 0.1))
-    size = jnp.max(jnp.abs(away), axis=(1, 2))
-    outside = jnp.max(jnp.abs(away.at[:, 6:10, 6:10].set(0.0)), axis=(1, 2))
-    alone = (size > 0) & (outside == 0)
-    np.testing.assert_array_equal(away[alone].at[:, 7, 7].set(0.0), 0.0)  # the dusty pixel
-    shadow = away[alone][:, 7, 7]
-    assert abs(alone.mean() - host.SHADOWS / 2) < 0.05  # every second map has no dust
-    assert (shadow < 0).any() and (shadow > 0).any()
-    image = jnp.expm1(0.1 * (light[alone][:, 7, 7] + shadow))
-    assert (image > 0.5**host.DEPTHS - 1e-3).all() and (image < 2.0**host.DEPTHS + 1e-3).all()
-    grainy = outside > 0
-    assert abs(grainy.mean() - energies.DISPLACED * (1 - host.SHADOWS)) < 0.08
 
 
 def test_an_image_that_was_moved_counts_in_units_of_its_move():

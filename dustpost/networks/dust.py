@@ -24,7 +24,6 @@ from dustpost.networks.unet import condition, unet
 LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # where validation looks, in spreads
 SIGMA_HIGH = 750.0  # in spreads: a whole map's dust must drown, see `DustTask`
 WORKING = (0.3, 2.5)  # sigma at which the samplers' dust lives, in spreads
-FIELDS = (1.5, 40.0)  # width in pixels of what an energy is to lead back from, see `energies`
 SAMPLE = 2048  # pairs that the moments are taken over
 
 
@@ -71,7 +70,7 @@ class DustTask(NamedTuple):
         if self.denoiser.parameterisation == "energy":
             working = tuple(spread * end for end in WORKING)
             sigma = batches.working_levels(level, *how, working)
-            moved = energies.displacement(move, clean, sigma, FIELDS)
+            moved = energies.displacement(move, clean, sigma)
         else:
             sigma = batches.noise_levels(level, *how)
             moved = jnp.zeros_like(clean)

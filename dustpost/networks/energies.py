@@ -18,9 +18,9 @@ where exp(-E)/(2 pi sigma^2)^(n/2) is to be normalised, and at the highest noise
 galaxies are alike, there is nothing left to weigh (dual score matching: Guth, Kadkhodaie &
 Simoncelli 2025, arXiv:2506.05310). It is asked for where d = 0, and samplers work or more noise is.
 
-Some x are moved off the data by fields d, and are to be led back: long chains would settle where
-no data were. Noise hides next to nothing of such a field, so that near the data the optimum
-stays E[v | x]. N is what the likelihood sees.
+Some x, of the dust, are moved off the data by smooth fields d, and are to be led back: long
+chains would settle where no data were. Noise hides next to nothing of such a
+field, so that near the data the optimum stays E[v | x]. N is what the likelihood sees.
 """
 
 import jax
@@ -30,7 +30,8 @@ from jax import Array
 from dustpost.networks import edm
 
 DISPLACED = 0.3  # of a batch is moved ...
-AMPLITUDES = (0.3, 6.0)  # ... by so many noise levels
+AMPLITUDES = (0.3, 6.0)  # ... by so many noise levels ...
+SCALES = (1.5, 40.0)  # ... in fields so many pixels wide
 PICTURE = 0.3  # a
 COARSE = (8, 4, 1)  # blocks on a side over which `coarse` takes means
 COARSE_WEIGHT = 0.25
@@ -38,10 +39,10 @@ RATE_WEIGHT = 1.0  # b
 RATE_CORNER = 30.0  # c, nat: more than |e|^2 leaves open
 
 
-def displacement(key: Array, like: Array, sigma: Array, widths: tuple[float, float]) -> Array:
+def displacement(key: Array, like: Array, sigma: Array) -> Array:
     """Draw d: Gaussian random fields for `DISPLACED` of some images, zero for the others.
 
-    Amplitude and width are log-uniform in `AMPLITUDES` and `widths`.
+    Amplitude and scale are log-uniform in `AMPLITUDES` and `SCALES`.
 
     Parameters
     ----------
@@ -51,8 +52,6 @@ def displacement(key: Array, like: Array, sigma: Array, widths: tuple[float, flo
         Images of the shape wanted.
     sigma : Array, (batch,)
         Noise levels.
-    widths : tuple of float
-        Ends of the widths of the fields, pixels.
 
     Returns
     -------
@@ -69,7 +68,7 @@ def displacement(key: Array, like: Array, sigma: Array, widths: tuple[float, flo
     wide = 2 * height, 2 * across
     up, right = jnp.fft.fftfreq(wide[0]), jnp.fft.rfftfreq(wide[1])
     wave = (jnp.square(up)[:, None] + jnp.square(right)[None])[None]
-    smooth = jnp.exp(-2 * jnp.square(jnp.pi * between(width, widths)) * wave)
+    smooth = jnp.exp(-2 * jnp.square(jnp.pi * between(width, SCALES)) * wave)
     white = jnp.fft.rfft2(jax.random.normal(noise, (batch, *wide), like.dtype))
     field = jnp.fft.irfft2(white * smooth, s=wide)[:, :height, :across]
     field = field / _rms(field)[:, None, None]
