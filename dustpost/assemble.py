@@ -58,6 +58,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         kind=settings.target,
         cross_term=settings.cross_term,
         covering_threshold=settings.covering_threshold,
+        grain=settings.grain if host_prior.log_density is not None else 0.0,
     )
     check_densities(target)
     return target
@@ -168,6 +169,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         "k_reference": float(target.k_pivot),
         "sigma_dust": float(target.sigma_dust),
         "sigma_host": float(target.sigma_host),
+        "grain": target.grain,
         "dust_coordinate": target.dust_prior.coordinate,
         "filter_average": str(settings.filter_average),
         "host_prior": target.host_prior.name,

@@ -52,7 +52,7 @@ def assumptions(settings: dict[str, object], cutout: Cutout) -> list[tuple[str, 
         ("Noise level of the dust", _dust_noise(settings)),
         ("Noise level of the host", _host_noise(settings)),
         ("Cross term", _known(CROSS_TERMS, get("cross_term"))),
-        ("Host prior", _known(HOSTS, get("host_prior"))),
+        ("Host prior", _host_prior(settings)),
         ("Dust prior", _dust_prior(settings)),
         ("Flux prior", str(get("flux_prior", ""))),
         ("Noise", _noise(settings)),
@@ -109,6 +109,11 @@ def _host_noise(settings: dict) -> str:
         f"Diffusion time t = {time:g}: sigma = {sigma:.3g} in ln(1 + x), where x is the host "
         f"scaled to a peak of about one; {MAG_PER_OPTICAL_DEPTH * sigma:.3f} mag where x is large."
     )
+
+
+def _host_prior(settings: dict) -> str:
+    text, weight = _known(HOSTS, settings.get("host_prior")), settings.get("grain", 0.0)
+    return text + (f" Times a factor for its grain, of weight {weight:g}." if weight else "")
 
 
 def _dust_prior(settings: dict) -> str:

@@ -4,7 +4,8 @@
     Y_i ~ Normal(F_i m_i(S(z), D(x), delta), ivar_i^-1/2)     where ivar > 0,
 
 with m the templates of `dustpost.forward` and S, D as the target's kind has them; with a colour
-field Y has the covariance of `dustpost.likelihood` in place of 1/ivar. NumPyro differentiates
+field Y has the covariance of `dustpost.likelihood` in place of 1/ivar; where the target weighs
+the host's grain (`dustpost.priors.grain`), so does the factor `grain`. NumPyro differentiates
 the whole joint density, so what its kernels sample has the cross term in it ("full"), whatever
 the target's `cross_term` says; with `host` given or an anchor the two agree.
 
@@ -34,6 +35,7 @@ from dustpost.likelihood import free_colour
 from dustpost.networks.diffusion import Level
 from dustpost.observation import Observation
 from dustpost.posterior import Target
+from dustpost.priors import grain
 from dustpost.priors.prior import CoupledPrior, Prior
 
 
@@ -183,6 +185,8 @@ def model(target: Target, host: Array | None = None) -> None:
     flux = numpyro.sample("F", target.flux_prior.distribution(seen.data.shape[0]))
 
     image = numpyro.deterministic("S", light.image)
+    if target.grain:
+        numpyro.factor("grain", target.grain * grain.log_factor(image))
     transmission = numpyro.deterministic("D", target.dust_of(x, light).transmission)
     attenuation = coordinates.mean_attenuation(image, transmission, target.k_pivot)
     numpyro.deterministic("mean_attenuation", attenuation)

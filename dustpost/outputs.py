@@ -32,6 +32,7 @@ HEADER = {
     "NOISEINF": "noise_inflation",
     "MODELERR": "model_error",
     "COLFIELD": "colour_field",
+    "GRAIN": "grain",
     "COVTHRES": "covering_threshold",
     "REDSHIFT": "redshift",
     "EBV": "ebv",

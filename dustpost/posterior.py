@@ -32,6 +32,7 @@ from dustpost.forward import templates
 from dustpost.likelihood import fit_flux
 from dustpost.networks.diffusion import score_from_denoised
 from dustpost.observation import Observation
+from dustpost.priors import grain
 from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
 from dustpost.priors.spectrum import FluxPrior
 
@@ -153,6 +154,8 @@ class Target:
         A at 0.4754 micron, mag, above which a pixel counts as covered.
     anchor : Array, (y, x), or None
         S*, the condition of the dust; the host itself where None.
+    grain : float
+        Weight of the factor for the host's grain (`dustpost.priors.grain`); 0: without it.
     """
 
     observation: Observation
@@ -168,6 +171,7 @@ class Target:
     cross_term: str = flax.struct.field(pytree_node=False, default="cut")
     covering_threshold: float = flax.struct.field(pytree_node=False, default=0.05)
     anchor: Array | None = None
+    grain: float = flax.struct.field(pytree_node=False, default=0.0)
 
     @property
     def k_pivot(self) -> float:
@@ -242,12 +246,16 @@ class Target:
         return host if self.anchor is None else self.anchor
 
     def explicit(self, host: Array, transmission: Array, slope: Array) -> tuple[Array, Galaxy]:
-        """Likelihood with F integrated out, in nats, and the galaxy it belongs to."""
+        """Likelihood with F integrated out, in nats, and the galaxy it belongs to.
+
+        The factor for the host's grain, a function of S as well, is counted in.
+        """
         unit = templates(self.observation, host, transmission, slope, self.curve, self.norm)
         fit = fit_flux(self.observation, unit)
         log_evidence, _ = self.flux_prior.collapse(fit.estimate, fit.precision)
         galaxy = Galaxy(host, transmission, unit, fit.estimate, fit.precision, log_evidence)
-        return fit.log_peak + log_evidence, galaxy
+        of_grain = self.grain * grain.log_factor(host) if self.grain else 0.0
+        return fit.log_peak + log_evidence + of_grain, galaxy
 
     def dust_block(self, host: Host) -> Block:
         """Block of (x, delta) given z."""
