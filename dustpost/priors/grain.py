@@ -2,7 +2,7 @@
 
     ln g(S) = - sum_j lambda_j sum_pixels m_j [rho(u_j / s_j) - mu_j],
 
-    c_0 = S,  c_j = S blurred,  u_j = (c_{j-1} - c_j) / (c_j + e),  m_j = c_j^2 / (c_j^2 + e^2),
+    c_0 = S,  c_j = S blurred by w_j,  u_j = (c_{j-1} - c_j) / (c_j + e),  m_j = c_j^2 / (c_j^2 + e^2),
     rho(t) = (nu + 1)/2 ln(1 + t^2/nu),        e = 0.02 sum S^2 / sum S.
 
 A network that learnt to denoise at one level takes grain of a few noise levels for signal: at
@@ -50,7 +50,7 @@ def responses(host: Array) -> list[tuple[Array, Array]]:
     finer, found = host, []
     for width, scale in zip(WIDTHS, SCALES, strict=True):
         down, along = (jnp.asarray(_blur(size, width), host.dtype) for size in host.shape)
-        smooth = down @ finer @ along.T
+        smooth = down @ host @ along.T
         relative = (finer - smooth) / (smooth + floor)
         potential = 0.5 * (TAIL + 1) * jnp.log1p(jnp.square(relative / scale) / TAIL)
         found.append((jnp.square(smooth) / (jnp.square(smooth) + jnp.square(floor)), potential))
