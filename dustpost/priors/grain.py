@@ -2,8 +2,8 @@
 
     ln g(S) = - sum_j lambda_j sum_pixels m_j [rho(u_j / s_j) - mu_j],
 
-    c_0 = S,  c_j = S blurred by w_j,  u_j = (c_{j-1} - c_j) / (c_j + e),  m_j = c_j^2 / (c_j^2 + e^2),
-    rho(t) = (nu + 1)/2 ln(1 + t^2/nu),        e = 0.02 sum S^2 / sum S.
+    c_0 = S,  c_j = S blurred by w_j,  u_j = (c_{j-1} - c_j) / (c_j + e),
+    m_j = c_j^2 / (c_j^2 + e^2),  e = 0.02 sum S^2 / sum S,  rho(t) = (nu + 1)/2 ln(1 + t^2/nu).
 
 A network that learnt to denoise at one level takes grain of a few noise levels for signal: at
 tau = 0.14 it leaves 0.65 to 0.8 of it. Its energy then hardly tells such hosts from galaxies, there
