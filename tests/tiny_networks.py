@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dustpost.networks import checkpoint, dust, joint, training
+from dustpost.networks import checkpoint, dust, joint_task, training
 from tests.synthetic import galaxy
 
 SIDE, PAIRS, CHANNELS = 64, 8, (8, 8, 8)
@@ -23,7 +23,7 @@ def write_networks(folder: Path) -> dict[str, str]:
     hosts = np.repeat(host[None], PAIRS, axis=0).astype(np.float32)
     screens = (transmission**strength).astype(np.float32)
     written = {}
-    for name, module in (("host", joint), ("dust", dust)):
+    for name, module in (("host", joint_task), ("dust", dust)):
         task = module.task(hosts, screens, channels=CHANNELS)
         state = training.init(task, CONFIG)
         path = folder / f"{name}.safetensors"
