@@ -159,6 +159,7 @@ def settings():
         "noise_inflation": 1.0,
         "model_error": 0.0,
         "colour_field": 0.0,
+        "grain": 0.0,
         "redshift": 0.0,
         "ebv": 0.0,
         "chains": 4,
