@@ -1,6 +1,6 @@
 """Claim: the dust's energy holds; HMC on it alone stays where galaxies are.
 
-    python benchmarks/energy_holds.py --pairs pairs.npz [--galaxies 24] [--sweeps 160]
+    python -m benchmarks.energy_holds --pairs pairs.npz [--galaxies 24] [--sweeps 160]
         [--weights FILE] [--seed 0]
 
 No data, no likelihood: chains start at noisy truths, x = D + sigma e, one for each host, and move
@@ -13,7 +13,6 @@ the dust of a truth must bring in volume to be as probable. Pairs are those of
 `benchmarks/make_pairs.py`, of a seed not trained on.
 """
 
-import argparse
 import json
 import time
 from functools import partial
@@ -23,27 +22,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.prior_chains import LOOK, arguments, propose
 from dustpost import coordinates
 from dustpost.assemble import FAR
-from dustpost.posterior import Block, Evaluation
-from dustpost.priors.dust import DustPrior, load_dust_prior
-from dustpost.samplers import hmc
+from dustpost.priors.dust import load_dust_prior
 from dustpost.settings import SIGMA_ENERGY
 
-SIGMA, STEP = SIGMA_ENERGY, 0.3
-LOOK = 20  # sweeps
+SIGMA = SIGMA_ENERGY
 RESULT = Path(__file__).with_suffix(".json")
-
-
-def block_of(prior: DustPrior, host: jax.Array) -> Block:
-    """The prior alone, as a block whose gradient holds its density."""
-    log_prior = lambda x: prior.log_density(x, SIGMA, host)  # noqa: E731
-
-    def evaluate(x):
-        gradient = jax.grad(log_prior)(x)
-        return Evaluation(jnp.zeros_like(x), jnp.zeros(()), gradient, None)
-
-    return Block(lambda x: prior.score(x, SIGMA, host), evaluate, log_prior)
 
 
 @jax.jit
@@ -52,10 +38,8 @@ def sweep(prior, keys, places, hosts):
 
     def one(inputs):
         key, x, host = inputs
-        block = block_of(prior, host)
-        mass = jnp.full_like(x, SIGMA**-2)
-        state, info = hmc.kernel(key, hmc.init(x, block), block, STEP, mass, FAR)
-        return state.moving, info.acceptance
+        log_prior = lambda x: prior.log_density(x, SIGMA, host)  # noqa: E731
+        return propose(key, x, SIGMA, log_prior, lambda x: prior.score(x, SIGMA, host))
 
     return jax.lax.map(one, (keys, places, hosts))
 
@@ -76,13 +60,7 @@ def looks(prior, places, hosts):
 
 def main() -> None:
     """Run the chains and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pairs", type=Path, required=True)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--galaxies", type=int, default=24)
-    parser.add_argument("--sweeps", type=int, default=160)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = arguments(__doc__, galaxies=24, sweeps=160)
     prior = load_dust_prior(options.weights, energy=True)
     with np.load(options.pairs) as pairs:
         hosts, maps = (

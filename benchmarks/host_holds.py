@@ -15,7 +15,6 @@ pixels under a PSF: what grain hosts have there, the prior decides. Pairs are th
 its potentials over galaxies, `grain.MEANS`, are measured as well.
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -25,35 +24,18 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.prior_chains import LOOK, arguments, propose
 from dustpost import coordinates
 from dustpost.assemble import FAR
 from dustpost.networks.diffusion import perturb, sigma_of
-from dustpost.posterior import Block, Evaluation
 from dustpost.priors.grain import log_factor, responses
-from dustpost.priors.joint import SimHostPrior, load_sim_prior
-from dustpost.samplers import hmc
+from dustpost.priors.joint import load_sim_prior
 from dustpost.settings import Settings
 
-STEP = 0.3
-LOOK = 20  # sweeps
 BRIGHT = 0.05  # of the peak
 MANY = 400  # hosts behind the means of the potentials
 WIDTHS = (0.7, 1.4)  # pixels
 RESULT = Path(__file__).with_suffix(".json")
-
-
-def block_of(prior: SimHostPrior, sigma: jax.Array, weight: float) -> Block:
-    """The prior alone, as a block whose gradient holds its density; the factor is explicit."""
-    log_prior = lambda z: prior.log_density(z, sigma, None)  # noqa: E731
-
-    def factor(z):
-        return weight * log_factor(coordinates.host_from_clean(prior.denoise(z, sigma, None)))
-
-    def evaluate(z):
-        value, gradient = jax.value_and_grad(factor)(z)
-        return Evaluation(jnp.zeros_like(z), value, gradient + jax.grad(log_prior)(z), None)
-
-    return Block(lambda z: prior.score(z, sigma, None), evaluate, log_prior)
 
 
 @jax.jit
@@ -61,11 +43,11 @@ def sweep(prior, sigma, weight, keys, places):
     """One proposal of each chain; places and acceptance."""
 
     def one(inputs):
-        key, z = inputs
-        block = block_of(prior, sigma, weight)
-        mass = jnp.full_like(z, sigma**-2)
-        state, info = hmc.kernel(key, hmc.init(z, block), block, STEP, mass, FAR)
-        return state.moving, info.acceptance
+        given = sigma, None
+        log_prior = lambda z: prior.log_density(z, *given)  # noqa: E731
+        host = lambda z: coordinates.host_from_clean(prior.denoise(z, *given))  # noqa: E731
+        factor = lambda z: weight * log_factor(host(z))  # noqa: E731
+        return propose(*inputs, sigma, log_prior, lambda z: prior.score(z, *given), factor)
 
     return jax.lax.map(one, (keys, places))
 
@@ -90,25 +72,25 @@ def grain(host: np.ndarray, width: float) -> float:
 
 def described(host: np.ndarray, energy: np.ndarray) -> dict[str, float]:
     """One entry of the record."""
-    found = {
+    return {
         "energy, mean [nat]": round(float(np.mean(energy)), 1),
         "energy, standard error": round(float(np.std(energy) / len(energy) ** 0.5), 1),
+    } | grains(host)
+
+
+def grains(hosts: np.ndarray) -> dict[str, float]:
+    """Median grain of hosts at each width."""
+    return {
+        f"grain at {width} pixels, median": round(
+            float(np.median([grain(host, width) for host in hosts])), 4
+        )
+        for width in WIDTHS
     }
-    for width in WIDTHS:
-        median = np.median([grain(image, width) for image in host])
-        found[f"grain at {width} pixels, median"] = round(float(median), 4)
-    return found
 
 
 def main() -> None:
     """Run the chains and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pairs", type=Path, required=True)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--galaxies", type=int, default=8)
-    parser.add_argument("--sweeps", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = arguments(__doc__, galaxies=8, sweeps=60)
     prior = load_sim_prior(options.weights, energy=True)
     sigma = sigma_of(jnp.asarray(Settings().t_host))
     with np.load(options.pairs) as pairs:
@@ -119,15 +101,7 @@ def main() -> None:
     clean = coordinates.clean_from_image(jnp.asarray(hosts))
     places = perturb(noise, clean, prior.level(sigma))
     image, energy = jax.device_get(looks(prior, sigma, places))
-    found = {
-        "clean truths": {
-            f"grain at {width} pixels, median": round(
-                float(np.median([grain(host, width) for host in hosts])), 4
-            )
-            for width in WIDTHS
-        },
-        "truths": described(image, energy),
-    }
+    found = {"clean truths": grains(hosts), "truths": described(image, energy)}
     means = [
         float(np.sum(mask * potential) / np.sum(mask))
         for mask, potential in jax.device_get(jax.jit(jax.vmap(responses))(jnp.asarray(many)))

@@ -1,0 +1,55 @@
+"""Chains on a prior alone: what `energy_holds.py` and `host_holds.py` have in common.
+
+No data, no likelihood. A chain moves by `dustpost.samplers.hmc`, 14 steps a sweep, with the
+diagonal mass 1/sigma^2 of its noise level.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from dustpost.assemble import FAR
+from dustpost.posterior import Block, Evaluation
+from dustpost.samplers import hmc
+
+STEP = 0.3
+LOOK = 20  # sweeps
+
+
+def arguments(about: str, galaxies: int, sweeps: int) -> argparse.Namespace:
+    """Options of the command line, with these defaults."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--galaxies", type=int, default=galaxies)
+    parser.add_argument("--sweeps", type=int, default=sweeps)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def propose(
+    key: Array,
+    place: Array,
+    sigma: Array | float,
+    log_prior: Callable[[Array], Array],
+    score: Callable[[Array], Array],
+    factor: Callable[[Array], Array] = lambda place: jnp.zeros(()),
+) -> tuple[Array, Array]:
+    """One proposal on the density of `log_prior` times exp(`factor`): place, acceptance."""
+
+    def total(at):
+        value = factor(at)
+        return log_prior(at) + value, value
+
+    def evaluate(at):
+        (_, value), gradient = jax.value_and_grad(total, has_aux=True)(at)
+        return Evaluation(jnp.zeros_like(at), value, gradient, None)
+
+    block = Block(score, evaluate, log_prior)
+    mass = jnp.full_like(place, sigma**-2)
+    state, info = hmc.kernel(key, hmc.init(place, block), block, STEP, mass, FAR)
+    return state.moving, info.acceptance
