@@ -250,6 +250,9 @@ def degeneracy(
     depth: Annotated[
         list[float] | None, typer.Option(help="Mean attenuation, mag; by default 0.1, 0.2, 0.4.")
     ] = None,
+    fraction: Annotated[
+        list[float] | None, typer.Option(help="Share of the light behind dust; by default 10.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
     config: Config = None,
 ) -> None:
@@ -266,6 +269,7 @@ def degeneracy(
         seed,
         _settings(config, {}),
         tuple(depth or ()),
+        tuple(fraction or ()),
     )
     with bars() as progress:
         written = study.study(out, plan, small, progress)

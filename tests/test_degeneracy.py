@@ -247,6 +247,19 @@ def test_a_depth_that_there_is_not(depth):
         study.plan_of("analytic", True, None, None, 30.0, 0, Settings(), depths=(0.1, depth))
 
 
+@pytest.mark.parametrize(
+    "prior, fraction", [("analytic", 0.0), ("networks", 1.1), ("networks", np.nan)]
+)
+def test_a_fraction_that_there_is_not(prior, fraction):
+    with pytest.raises(DustpostError, match="--fraction"):
+        study.plan_of(prior, True, None, None, 30.0, 0, Settings(), fractions=(0.5, fraction))
+
+
+def test_the_fractions_asked_for():
+    plan = study.plan_of("networks", False, None, None, 30.0, 0, Settings(), fractions=(0.0, 1.0))
+    assert plan.fractions == (0.0, 1.0)
+
+
 def test_crossing_is_the_last_rise_through_the_level():
     fractions = np.array([0.2, 0.4, 0.6, 0.8])
     assert study.crossing(fractions, np.array([0.6, 0.3, 0.4, 0.6]), 0.5) == pytest.approx(0.7)

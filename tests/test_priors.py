@@ -80,6 +80,16 @@ def test_missing_weights_are_named(tmp_path):
         load_host_prior(tmp_path / "nowhere.eqx")
 
 
+@needs_hsc64
+def test_installed_weights_that_are_not_those_of_the_wheel(tmp_path, monkeypatch):
+    spoilt = tmp_path / "spoilt.eqx"
+    spoilt.write_bytes(find_hsc64().read_bytes()[:-1] + b"\x01")
+    monkeypatch.setattr("dustpost.priors.host.find_hsc64", lambda: spoilt)
+    with pytest.raises(DustpostError, match="spoilt.eqx: sha256 is .* install it anew"):
+        load_host_prior()
+    assert load_host_prior(spoilt).name == "hsc64"
+
+
 def tight_colours() -> StellarFlux:
     covariance = np.array([[0.3, 0.25], [0.25, 0.3]])
     factor, inverse = np.linalg.cholesky(covariance), np.linalg.inv(covariance)

@@ -3,7 +3,7 @@
 A store is begun with settings, versions and weights, and goes on with no others: half a
 catalogue by one version and half by the next would be two catalogues. Weights are loaded,
 which verifies them (the shipped ones against their model cards, a file of one's own against the
-digest inside it, HSC-64 against `HSC64_SHA256`), before any galaxy is read; each worker
+digest inside it, HSC-64 against galaxygrad 0.2.1's), before any galaxy is read; each worker
 repeats that and compares.
 """
 
@@ -11,19 +11,14 @@ import dataclasses
 import json
 import platform
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
 import jax
 
-from dustpost.assemble import choose_dust_prior, choose_host_prior
+from dustpost.assemble import weights_of
 from dustpost.errors import DustpostError
-from dustpost.priors.host import find_hsc64
 from dustpost.settings import Settings
-
-HSC64_SHA256 = "4758114b1b77e4640ca7b834a976202aeb126fd7332ec07842af46d72c6b2e01"
-"""Of the weights in galaxygrad 0.2.1's wheel."""
 
 VERSIONS = ("dustpost", "jax", "jaxlib", "numpy", "flax", "blackjax")
 
@@ -65,7 +60,7 @@ def plan_of(settings: Settings, bin: int, ebv: str, width: int) -> Plan:
     DustpostError
         Weights are missing, damaged, or not those that their card describes.
     """
-    return Plan(settings, bin, ebv, width, device_kind(), versions(), weights(settings))
+    return Plan(settings, bin, ebv, width, device_kind(), versions(), weights_of(settings))
 
 
 def device_kind() -> str:
@@ -78,18 +73,6 @@ def device_kind() -> str:
 def versions() -> tuple[str, ...]:
     """Versions that a result depends on."""
     return tuple(f"{name} {version(name)}" for name in VERSIONS)
-
-
-@lru_cache
-def weights(settings: Settings) -> tuple[str, str]:
-    """Load both networks, which verifies them, and return their sha256."""
-    host, dust = choose_host_prior(settings), choose_dust_prior(settings)
-    if host.name == "hsc64" and not settings.host_weights and host.sha256 != HSC64_SHA256:
-        raise DustpostError(
-            f"{find_hsc64()}: sha256 is {host.sha256}, galaxygrad 0.2.1 carries "
-            f'{HSC64_SHA256}: install it anew with pip install "dustpost[hsc]"'
-        )
-    return host.sha256, dust.sha256
 
 
 def check_here(plan: Plan) -> None:

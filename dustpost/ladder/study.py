@@ -102,13 +102,14 @@ def plan_of(
     seed: int,
     settings: Settings,
     depths: tuple[float, ...] = (),
+    fractions: tuple[float, ...] = (),
 ) -> Plan:
-    """The ladder of the command line; `depths` are the usual ones where none is given.
+    """The ladder of the command line; `depths`, `fractions` are the usual ones where none is given.
 
     Raises
     ------
     DustpostError
-        For a prior, a prior of F, an S/N or a depth that there is not.
+        For a prior, a prior of F, an S/N, a depth or a fraction that there is not.
     """
     if prior not in ("analytic", "networks"):
         raise DustpostError(f"--prior {prior}: expected analytic or networks")
@@ -119,10 +120,14 @@ def plan_of(
     for depth in depths:
         if not 0 < depth < np.inf:
             raise DustpostError(f"--depth {depth}: expected a positive number")
+    for fraction in fractions:
+        if not (0 < fraction <= 1 or (fraction == 0 and prior == "networks")):
+            least = "from 0" if prior == "networks" else "above 0"
+            raise DustpostError(f"--fraction {fraction}: expected a number {least} to 1")
     common = dict(prior=prior, signal_to_noise=signal_to_noise, seed=seed)
     if prior == "analytic":
         return Plan(
-            fractions=SMALL_RUNGS if small else RUNGS,
+            fractions=tuple(sorted(fractions)) or (SMALL_RUNGS if small else RUNGS),
             depths=depths or DEPTHS,
             galaxies=galaxies or (24 if small else 120),
             draws=100 if small else 200,
@@ -133,7 +138,7 @@ def plan_of(
     if small:
         settings = replace(settings, chains=2, relax=100, warmup=20, draws=40)
     return Plan(
-        fractions=(0.0, 0.5, 1.0) if small else (0.0, *RUNGS),
+        fractions=tuple(sorted(fractions)) or ((0.0, 0.5, 1.0) if small else (0.0, *RUNGS)),
         depths=depths or (DEPTHS[1:2] if small else DEPTHS),
         galaxies=galaxies or 1,
         draws=settings.draws,

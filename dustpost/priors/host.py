@@ -27,6 +27,8 @@ from dustpost.networks.diffusion import (
 from dustpost.networks.mixer import Mixer, load_equinox
 
 WEIGHTS = "eqx_hsc_ScoreNet64.eqx"
+# of the weights in galaxygrad 0.2.1's wheel
+SHA256 = "4758114b1b77e4640ca7b834a976202aeb126fd7332ec07842af46d72c6b2e01"
 # t = 10, where scale = e^-5; the network was trained up to there
 LONGEST_TIME = 10.0
 STEPS = 256
@@ -89,9 +91,11 @@ def load_host_prior(path: Path | None = None) -> HostPrior:
     Raises
     ------
     DustpostError
-        If galaxygrad is not installed and no file is given, or the file is no ScoreNet.
+        If galaxygrad is not installed and no file is given, what it installed is not what
+        0.2.1 carries, or the file is no ScoreNet.
     """
-    path = find_hsc64() if path is None else Path(path)
+    installed = path is None
+    path = find_hsc64() if installed else Path(path)
     if path is None:
         raise DustpostError(
             "host prior hsc64: galaxygrad is not installed; "
@@ -99,6 +103,11 @@ def load_host_prior(path: Path | None = None) -> HostPrior:
         )
     mixer, parameters = load_equinox(path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if installed and sha256 != SHA256:
+        raise DustpostError(
+            f"{path}: sha256 is {sha256}, galaxygrad 0.2.1 carries {SHA256}: "
+            'install it anew with pip install "dustpost[hsc]"'
+        )
     return HostPrior(parameters, mixer, "hsc64", sha256)
 
 
