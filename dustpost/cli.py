@@ -219,6 +219,9 @@ def train(
     channels: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Widths, finest level first.")
     ] = None,
+    contrast: Annotated[
+        float, typer.Option(min=0, help="Weight of a host energy's contrast with its own chains.")
+    ] = 0.0,
 ) -> None:
     """Train a network, or go on training it: weights.safetensors, log.jsonl."""
     from dustpost.networks.training import Config
@@ -227,7 +230,7 @@ def train(
 
     if not 0 < rate < 1:
         raise DustpostError(f"--rate {rate}: expected a number between 0 and 1")
-    design = Design(coordinate, parameterisation, _widths(channels), fold)
+    design = Design(coordinate, parameterisation, _widths(channels), fold, contrast)
     config = Config(steps=steps, batch=batch, seed=seed, rate=rate)
     source = Source(pairs, data, pairs_count)
     with bars() as progress:

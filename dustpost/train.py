@@ -31,6 +31,7 @@ class Design(NamedTuple):
     parameterisation: str = "score"
     channels: tuple[int, ...] | None = None
     fold: int = 2
+    contrast: float = 0.0
 
 
 def train_network(
@@ -78,6 +79,12 @@ def train_network(
     out = prepare_output(out)
     pairs = gather(out, source, config.seed, progress)
     named = {} if design.coordinate is None else {"v": design.coordinate}
+    if design.contrast:
+        if (kind, design.parameterisation) != ("host", "energy"):
+            raise DustpostError(
+                f"--contrast {design.contrast}: for `train host --parameterisation energy` alone"
+            )
+        named["weight"] = design.contrast
     task = make(
         pairs.host,
         pairs.transmission,

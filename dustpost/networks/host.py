@@ -6,7 +6,8 @@
 `dustpost.networks.joint`. No host is moved off the data: one with a little more light about it
 is a host, and a thousand steps of learning to lead them back led nowhere; nor did as many with
 grain or the shadows of dust in their light, of which the network leaves most: at tau = 0.14 0.65
-to 0.8 of white grain of one and four noise levels, and all of S D in the place of S. The score of
+to 0.8 of white grain of one and four noise levels, and all of S D in the place of S. What does
+teach it are its own chains (`dustpost.networks.contrast`). The score of
 an energy is a gradient field, which that of `joint.JointDenoiser.alone` is not quite: where
 directions are soft, even a rotation of a tenth of the noise's precision drives a long
 trajectory, and no Metropolis ratio can tell.
@@ -21,24 +22,28 @@ import numpy as np
 from jax import Array
 
 from dustpost.coordinates import clean_from_image
-from dustpost.networks import batches, edm, energies, joint_task
+from dustpost.networks import batches, contrast, edm, energies, joint_task
 from dustpost.networks.joint import JointDenoiser
 
 LEVELS = (0.07, 0.14, 0.3, 1.0)  # tau where validation looks
 
 
 def task(
-    host: np.ndarray, transmission: np.ndarray, parameterisation: str = "score", **design
+    host: np.ndarray,
+    transmission: np.ndarray,
+    parameterisation: str = "score",
+    weight: float = 0.0,
+    **design,
 ) -> "HostTask | joint_task.JointTask":
     """Return what `dustpost train host` trains.
 
-    The energy of the host alone, or the score of host and dust; parameters and errors as
-    those of `dustpost.networks.joint_task.task`.
+    The energy of the host alone, with a weight of the contrast with its own chains, or the
+    score of host and dust; parameters and errors as those of `dustpost.networks.joint_task.task`.
     """
     if parameterisation != "energy":
         return joint_task.task(host, transmission, parameterisation=parameterisation, **design)
     both = joint_task.task(host, transmission, **design)
-    return HostTask(both.denoiser._replace(parameterisation="energy"))
+    return HostTask(both.denoiser._replace(parameterisation="energy"), weight)
 
 
 class HostTask(NamedTuple):
@@ -48,9 +53,12 @@ class HostTask(NamedTuple):
     ----------
     denoiser : JointDenoiser
         Its parameterisation is "energy".
+    weight : float
+        Of the contrast with its own chains; 0: by denoising alone.
     """
 
     denoiser: JointDenoiser
+    weight: float = 0.0
 
     @property
     def tau_high(self) -> float:
@@ -60,7 +68,8 @@ class HostTask(NamedTuple):
     def after(self, facts: dict[str, Any]) -> "HostTask":
         """Return the task that goes on from weights with these metadata: in their moments."""
         host = edm.Precondition(**facts["host"])
-        return HostTask(self.denoiser._replace(host=host, sigma_high=float(facts["sigma_high"])))
+        denoiser = self.denoiser._replace(host=host, sigma_high=float(facts["sigma_high"]))
+        return self._replace(denoiser=denoiser)
 
     def init(self, key: Array) -> dict:
         """Return random parameters."""
@@ -87,6 +96,22 @@ class HostTask(NamedTuple):
         tied = tau >= joint_task.WORKING[0]
         return jnp.mean(energies.loss(parts, clean, z, tau, self.denoiser.host.spread, tied))
 
+    def begin(self, key: Array, host: np.ndarray) -> Array | tuple:
+        """Return chains at noisy hosts, (chain, y, x); () where the weight is 0."""
+        if not self.weight:
+            return ()
+        peak, noise = jax.random.split(key)
+        some = jnp.asarray(host[: contrast.MANY], jnp.float32)
+        return contrast.begin(noise, joint_task.peaked(peak, some))
+
+    def contrast(
+        self, key: Array, params: dict, chains: Array, host: np.ndarray
+    ) -> tuple[Array, dict]:
+        """Move some chains and return them with the gradient, see `contrast.step`."""
+        peak, step = jax.random.split(key)
+        clean = joint_task.peaked(peak, jnp.asarray(host))
+        return contrast.step(step, self.denoiser, params, chains, clean, self.weight)
+
     def validate(
         self, params: dict, host: np.ndarray, transmission: np.ndarray
     ) -> dict[str, float]:
@@ -101,6 +126,7 @@ class HostTask(NamedTuple):
             "tau": [joint_task.TAU_LOW, self.tau_high],
             "sigma": [self.denoiser.axis.sigma_low, self.denoiser.sigma_high],
             "peaks": joint_task.PEAKS,
+            "contrast": self.weight,
         }
 
 

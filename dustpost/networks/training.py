@@ -120,12 +120,18 @@ class Config(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything that a resumed run needs."""
+    """Everything that a resumed run needs.
+
+    `chains` are those of a task that learns from its own samples as well, which then has
+    `begin(key, host) -> chains` of all its hosts and, of a step's,
+    `contrast(key, params, chains, host) -> chains, gradient`; () where there are none.
+    """
 
     params: dict
     average: dict
     optimiser: optax.OptState
     step: Array
+    chains: Any = ()
 
 
 def optimiser(config: Config) -> optax.GradientTransformation:
@@ -169,14 +175,15 @@ def _gradient(task, params, part):
 
 
 @partial(jax.jit, static_argnums=0)
-def _update(config, state: TrainState, totals):
+def _update(config, state: TrainState, totals, more=()):
     value, gradient = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *totals)
+    gradient = jax.tree.map(lambda *parts: sum(parts), gradient, *more)
     update, inner = optimiser(config).update(gradient, state.optimiser, state.params)
     params = optax.apply_updates(state.params, update)
     # The average forgets its start early on.
     decay = jnp.minimum(config.average, (1.0 + state.step) / (10.0 + state.step))
     average = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, params)
-    return TrainState(params, average, inner, state.step + 1), value
+    return TrainState(params, average, inner, state.step + 1, state.chains), value
 
 
 def train_step(
@@ -188,8 +195,17 @@ def train_step(
     CPU backend runs a convolution's gradient some 10 times slower in a loop
     (jax#12868).
     """
-    parts = _prepare(task, config, host, transmission, state.step)
-    return _update(config, state, [_gradient(task, state.params, part) for part in parts])
+    parts, more = _prepare(task, config, host, transmission, state.step), ()
+    if len(state.chains):
+        key = _key_of_chains(config, int(state.step))
+        chains, gradient = task.contrast(key, state.params, state.chains, host)
+        state, more = state._replace(chains=chains), (gradient,)
+    return _update(config, state, [_gradient(task, state.params, part) for part in parts], more)
+
+
+def _key_of_chains(config: Config, step: int) -> Array:
+    """Of the chains' start (step -1) and of each of their moves."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), 2**31 - 2), step + 1)
 
 
 def train(
@@ -244,6 +260,8 @@ def train(
     if start is not None:
         params = adopt(state.params, start)
         state = state._replace(params=params, average=params)
+    if hasattr(task, "begin"):
+        state = state._replace(chains=task.begin(_key_of_chains(config, -1), host[:known]))
     if resumed:
         state = load_state(out / STATE, state)
     advance = stage("training", config.steps)
