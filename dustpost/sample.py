@@ -31,7 +31,7 @@ from dustpost.results import to_tree
 from dustpost.samplers import run
 from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from dustpost.settings import Settings
-from dustpost.starts import approach, find_map
+from dustpost.starts import approach, centre
 from dustpost.warm_up import anchored, light_of, parts, together, warm_up
 
 LEAST_DRAWS = 20  # a chain, before a run may end early
@@ -105,7 +105,7 @@ def sample_many(
         lambda key: jax.random.split(key, 5), out_axes=1
     )(keys)
     targets = targets or [build_target(cutout, settings) for cutout in cutouts]
-    best = [find_map(target, progress).position for target in targets]
+    best = [centre(target, progress) for target in targets]
     targets = [
         anchored(target, light_of(target, place)[None], settings)
         for target, place in zip(targets, best, strict=True)

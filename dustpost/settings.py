@@ -64,8 +64,9 @@ class Settings:
         wavelength), integrated out, see `dustpost.colour`; 0 for a host of one colour.
         Simulated galaxies: 0.22 all together, 0.16 in the median, below 0.32 in 84 %.
     grain : float
-        Weight of the factor that keeps the grain of hosts at what galaxies have, where the
-        host's prior is an energy, see `dustpost.priors.grain`; 0 leaves it out.
+        Weight of a factor that keeps the grain of hosts at what galaxies have, where the
+        host's prior is an energy, see `dustpost.priors.grain`: for an energy that was not
+        trained on its own chains, as the one that ships was.
     covering_threshold : float
         A in mag above which a pixel counts as covered.
     filter_average : bool
@@ -78,8 +79,8 @@ class Settings:
         The draws end early once every scalar has R-hat below 1.01 and this bulk ESS over
         all chains; 0 for all draws.
     relax : int
-        Steps of unadjusted Langevin dynamics before the warm-up; of the samplers with a
-        ladder of noise levels, steps on all of it.
+        Steps of unadjusted Langevin dynamics before the warm-up, where a prior is known by
+        its score alone; of the samplers with a ladder of noise levels, steps on all of it.
     keep : int
         Every how many sweeps the maps are kept.
     leapfrog : int
@@ -108,7 +109,7 @@ class Settings:
     noise_inflation: float = 1.0
     model_error: float = 0.0
     colour_field: float = 0.0
-    grain: float = 1.0
+    grain: float = 0.0
     covering_threshold: float = 0.05
     filter_average: bool = True
     chains: int = 4

@@ -1,4 +1,8 @@
-"""Where chains begin: the MAP, starts dispersed about it, and their way to the posterior."""
+"""Where chains begin: the MAP, starts dispersed about it, and their way to the posterior.
+
+Where the priors are energies chains begin about the stacked image instead, and are not relaxed:
+the maximum of an energy is no galaxy, and unadjusted dynamics lead there as well.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -27,16 +31,31 @@ def find_map(target: Target, progress: Stage = quiet) -> climb.Result:
     return climb.climb(target, start, MOST_ITERATIONS, progress("MAP", MOST_ITERATIONS))
 
 
+def centre(target: Target, progress: Stage = quiet) -> Position:
+    """What starts are dispersed about: the MAP, or with energies the first guess of its climb."""
+    if exact(target):
+        return jax.jit(climb.start)(target)
+    return find_map(target, progress).position
+
+
+def exact(target: Target) -> bool:
+    """Whether both priors have densities."""
+    return None not in (target.host_prior.log_density, target.dust_prior.log_density)
+
+
 def approach(
     key: Array, target: Target, best: Position, settings: Settings, progress: Stage = quiet
 ) -> Position:
     """Bring dispersed starts near the posterior, (chain, ...); no part of the draws.
 
-    `settings.relax` is the number of steps, over all levels of a ladder where there is one.
+    `settings.relax` is the number of steps, over all levels of a ladder where there is one;
+    none are taken without a ladder where the priors are energies.
     """
     spread_key, key = jax.random.split(key)
     if settings.sampler == "gibbs":
         starts = disperse(spread_key, target, best, settings.chains)
+        if exact(target):
+            return starts
         mass = annealed.likelihood_mass(target, best)
         mass = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), mass)
         advance = progress("relaxation", settings.relax)
@@ -63,7 +82,7 @@ def disperse(key: Array, target: Target, best: Position, chains: int) -> Positio
     host_key, dust_key, slope_key = jax.random.split(key, 3)
     slope = best.slope + START_SPREAD * jax.random.normal(slope_key, (chains,))
     level = target.host_prior.level(target.sigma_host)
-    if None not in (target.host_prior.log_density, target.dust_prior.log_density):
+    if exact(target):
         host, dust = _behind_drawn_dust(jax.random.split(dust_key, chains), target, best)
         return Position(perturb(host_key, host, level), dust, slope)
     clean_host = target.host_prior.denoise(best.host, target.sigma_host, None)
