@@ -1,9 +1,9 @@
 """From a cutout to its posterior: the whole algorithm on one page.
 
 target   priors x likelihood of the denoised galaxy, F collapsed
-MAP      Adam on the drift (Siegel & Melchior 2024), the chains' start
-approach from dispersed starts: Langevin dynamics of all latents at once, unadjusted;
-         under langevin and split-gibbs down a ladder of noise levels
+centre   the MAP, Adam on the drift (Siegel & Melchior 2024); the stacked image with energies
+approach from dispersed starts: none with energies, with scores Langevin dynamics of all
+         latents at once, unadjusted; under langevin and split-gibbs down a ladder of noise levels
 warm-up  sweeps of the sampler, HMC within Gibbs if no other is asked for, in stages: frames
          are fitted to where the chains are, then step sizes adapt
 draws    the same, everything fixed

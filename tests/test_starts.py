@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from dustpost import coordinates
+from dustpost.samplers import map as climb
 from dustpost.samplers.map import START_TRANSMISSION
-from dustpost.starts import disperse
+from dustpost.settings import Settings
+from dustpost.starts import approach, centre, disperse
 from tests import gaussian_world as world
 
 CHAINS = 48
@@ -53,3 +55,25 @@ def test_with_scores_they_are_the_maps_dust_and_none_in_turn(galaxy):
         latent = target.dust_prior.latent(clean)
         assert np.abs(start - latent).max() < 6 * sigma
     assert np.abs(starts.dust[0] - starts.dust[2]).max() > 0  # noise of their own
+
+
+def test_with_energies_chains_begin_about_the_stacked_image_and_are_not_relaxed(galaxy):
+    """The first guess of the MAP's climb, dispersed, as it is."""
+    target, _ = galaxy
+    settings, key = Settings(chains=3), jax.random.key(5)
+    guess = climb.start(target)
+    found = centre(target)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, guess)
+    spread_key, _ = jax.random.split(key)
+    expected = disperse(spread_key, target, found, 3)
+    jax.tree.map(np.testing.assert_array_equal, approach(key, target, found, settings), expected)
+
+
+def test_with_scores_they_begin_about_the_map_and_are_relaxed(galaxy):
+    target, settings = world.score_only(galaxy[0]), Settings(chains=2, relax=25)
+    best, key = centre(target), jax.random.key(5)
+    guess = climb.start(target)
+    assert float(jnp.abs(best.host - guess.host).max()) > 0
+    spread_key, _ = jax.random.split(key)
+    starts = disperse(spread_key, target, best, 2)
+    assert float(jnp.abs(approach(key, target, best, settings).host - starts.host).max()) > 0
