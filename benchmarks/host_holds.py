@@ -1,4 +1,4 @@
-"""Claim: the host's energy holds with the factor for grain; HMC on it alone stays at galaxies.
+"""Claim: the host's energy holds: HMC on it alone stays at galaxies.
 
     python -m benchmarks.host_holds --pairs pairs.npz [--galaxies 8] [--sweeps 60]
         [--weights FILE] [--seed 0]

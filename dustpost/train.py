@@ -73,6 +73,10 @@ def train_network(
         If the pairs, the options or the start cannot be used.
     """
     make = _maker(kind)
+    if design.contrast and (kind, design.parameterisation) != ("host", "energy"):
+        raise DustpostError(
+            f"--contrast {design.contrast}: for `train host --parameterisation energy` alone"
+        )
     weights, facts = (None, {}) if start is None else checkpoint.load(start)
     if source.npz is not None and source.folder is not None:
         raise DustpostError("--pairs and --data both name the training set: give one of them.")
@@ -80,10 +84,6 @@ def train_network(
     pairs = gather(out, source, config.seed, progress)
     named = {} if design.coordinate is None else {"v": design.coordinate}
     if design.contrast:
-        if (kind, design.parameterisation) != ("host", "energy"):
-            raise DustpostError(
-                f"--contrast {design.contrast}: for `train host --parameterisation energy` alone"
-            )
         named["weight"] = design.contrast
     task = make(
         pairs.host,

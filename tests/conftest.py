@@ -81,6 +81,28 @@ def quick_compilation():
 
 
 @pytest.fixture
+def train_and_die():
+    """Start `training.train` with some arguments, and kill it after so many steps."""
+
+    def run(steps: int, *arguments, **options) -> None:
+        from dustpost.networks import training
+
+        real, taken = training.train_step, []
+
+        def dies(*inputs):
+            taken.append(1)
+            if len(taken) > steps:
+                raise KeyboardInterrupt
+            return real(*inputs)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training, "train_step", dies)
+            training.train(*arguments, **options)
+
+    return run
+
+
+@pytest.fixture
 def float64():
     """Run one test in double precision."""
     jax.config.update("jax_enable_x64", True)

@@ -58,7 +58,7 @@ def test_the_energy_learns_the_data():
     assert abs(float(params["a"])) < 0.05
 
 
-def test_a_run_with_chains_resumes_to_the_bit(tmp_path, monkeypatch):
+def test_a_run_with_chains_resumes_to_the_bit(tmp_path, train_and_die):
     random = np.random.default_rng(0)
     hosts = random.uniform(0, 1, (256, SIDE, SIDE)).astype(np.float16)
     moments = edm.Precondition(3.0, 2.0, softest=0.1), edm.Precondition(0.1, 0.2)
@@ -68,18 +68,7 @@ def test_a_run_with_chains_resumes_to_the_bit(tmp_path, monkeypatch):
     task = host.HostTask(denoiser, 5.0)
     whole = training.train(task, *arguments, tmp_path / "whole", config, every=2)
     assert whole.chains.shape == (contrast.MANY, SIDE, SIDE)
-    real, taken = training.train_step, []
-
-    def dies(*inputs):
-        taken.append(1)
-        if len(taken) > 3:
-            raise KeyboardInterrupt
-        return real(*inputs)
-
-    monkeypatch.setattr(training, "train_step", dies)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(task, *arguments, tmp_path / "cut", config, every=2)
-    monkeypatch.setattr(training, "train_step", real)
+    train_and_die(3, task, *arguments, tmp_path / "cut", config, every=2)
     again = training.train(task, *arguments, tmp_path / "cut", config, every=2)
     jax.tree.map(np.testing.assert_array_equal, whole, again)
     without = training.train(

@@ -75,23 +75,12 @@ def test_log_and_weight_file(finished, task):
     jax.tree.map(np.testing.assert_array_equal, prior.parameters, state.average)
 
 
-def test_resumed_run_ends_with_the_same_bits(task, pairs, finished, tmp_path, monkeypatch):
+def test_resumed_run_ends_with_the_same_bits(task, pairs, finished, tmp_path, train_and_die):
     """Killed after step 200, resumed from the checkpoint of step 150."""
     whole, state = finished
-    real, steps = training.train_step, []
-
-    def dies(*inputs):
-        steps.append(1)
-        if len(steps) > 200:
-            raise KeyboardInterrupt
-        return real(*inputs)
-
-    monkeypatch.setattr(training, "train_step", dies)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(task, *pairs, "a field", tmp_path, CONFIG, every=150)
-    monkeypatch.setattr(training, "train_step", real)
     seen = []
     arguments = (task, *pairs, "a field", tmp_path, CONFIG)
+    train_and_die(200, *arguments, every=150)
     again = training.train(*arguments, every=150, stage=lambda name, total: seen.append)
     assert seen == [150] + [1] * 300
     jax.tree.map(np.testing.assert_array_equal, state, again)

@@ -124,10 +124,11 @@ def plan_of(
         if not (0 < fraction <= 1 or (fraction == 0 and prior == "networks")):
             least = "from 0" if prior == "networks" else "above 0"
             raise DustpostError(f"--fraction {fraction}: expected a number {least} to 1")
+    fractions = tuple(sorted(fractions))
     common = dict(prior=prior, signal_to_noise=signal_to_noise, seed=seed)
     if prior == "analytic":
         return Plan(
-            fractions=tuple(sorted(fractions)) or (SMALL_RUNGS if small else RUNGS),
+            fractions=fractions or (SMALL_RUNGS if small else RUNGS),
             depths=depths or DEPTHS,
             galaxies=galaxies or (24 if small else 120),
             draws=100 if small else 200,
@@ -138,7 +139,7 @@ def plan_of(
     if small:
         settings = replace(settings, chains=2, relax=100, warmup=20, draws=40)
     return Plan(
-        fractions=tuple(sorted(fractions)) or ((0.0, 0.5, 1.0) if small else (0.0, *RUNGS)),
+        fractions=fractions or ((0.0, 0.5, 1.0) if small else (0.0, *RUNGS)),
         depths=depths or (DEPTHS[1:2] if small else DEPTHS),
         galaxies=galaxies or 1,
         draws=settings.draws,

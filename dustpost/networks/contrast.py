@@ -21,7 +21,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from dustpost.networks import edm
-from dustpost.networks.diffusion import sigma_of, variance_preserving
+from dustpost.networks.diffusion import (
+    perturb,
+    sigma_of,
+    variance_exploding,
+    variance_preserving,
+)
 from dustpost.networks.joint import HOST_ENDS, JointDenoiser
 
 MANY, MOVED = 48, 12  # chains, and how many of them move in a step
@@ -39,7 +44,7 @@ def noise() -> Array:
 @jax.jit
 def begin(key: Array, clean: Array) -> Array:
     """Noisy hosts, (n, y, x), of clean z0."""
-    return clean + noise() * jax.random.normal(key, clean.shape, clean.dtype)
+    return perturb(key, clean, variance_exploding(noise()))
 
 
 def step(

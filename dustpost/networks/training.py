@@ -197,13 +197,13 @@ def train_step(
     """
     parts, more = _prepare(task, config, host, transmission, state.step), ()
     if len(state.chains):
-        key = _key_of_chains(config, int(state.step))
+        key = _key_of_chains(config, state.step)
         chains, gradient = task.contrast(key, state.params, state.chains, host)
         state, more = state._replace(chains=chains), (gradient,)
     return _update(config, state, [_gradient(task, state.params, part) for part in parts], more)
 
 
-def _key_of_chains(config: Config, step: int) -> Array:
+def _key_of_chains(config: Config, step: int | Array) -> Array:
     """Of the chains' start (step -1) and of each of their moves."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), 2**31 - 2), step + 1)
 
