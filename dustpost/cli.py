@@ -220,7 +220,7 @@ def train(
         str | None, typer.Option(metavar="N,N,...", help="Widths, finest level first.")
     ] = None,
     contrast: Annotated[
-        float, typer.Option(min=0, help="Weight of a host energy's contrast with its own chains.")
+        float, typer.Option(min=0, help="Weight of an energy's contrast with its own chains.")
     ] = 0.0,
 ) -> None:
     """Train a network, or go on training it: weights.safetensors, log.jsonl."""

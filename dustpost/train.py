@@ -73,10 +73,8 @@ def train_network(
         If the pairs, the options or the start cannot be used.
     """
     make = _maker(kind)
-    if design.contrast and (kind, design.parameterisation) != ("host", "energy"):
-        raise DustpostError(
-            f"--contrast {design.contrast}: for `train host --parameterisation energy` alone"
-        )
+    if design.contrast and design.parameterisation != "energy":
+        raise DustpostError(f"--contrast {design.contrast}: for --parameterisation energy alone.")
     weights, facts = (None, {}) if start is None else checkpoint.load(start)
     if source.npz is not None and source.folder is not None:
         raise DustpostError("--pairs and --data both name the training set: give one of them.")

@@ -2,131 +2,166 @@
 
     grad L = (w/n) grad [mean E(z) - mean E(z')],   z = z0 + tau e,   z' of chains on exp(-E),
 
-w/n times the gradient of minus the likelihood of noisy hosts of n pixels, as far as the chains
+w/n times the gradient of minus the likelihood of noisy images of n pixels, as far as the chains
 have the law of exp(-E). Denoising teaches an energy where noise of data leads. What lies
 beyond, such as hosts full of grain, it may leave as probable as galaxies, and with so many
-more of them that is where long chains end. Here chains go there first, and their energy is
-raised until they stay among galaxies.
+more of them that is where long chains end; and it says little of how much galaxies far from each
+other, such as those with and without dust, weigh. Here chains go there first, and their energy is
+raised until they stay among galaxies, as many of each kind as there are.
 
 The chains persist (Tieleman 2008, ICML 25): every step moves some by one trajectory of HMC
-on the energy as it is then, at the noise level of the samplers, and now and then one begins
-anew at a noisy host (Du & Mordatch 2019, arXiv:1903.08689). Leapfrog steps are calls from Python,
-as XLA's CPU backend runs a convolution's gradient slowly in a loop (jax#12868).
+on the energy as it is then, each at a noise level of its own, and now and then one begins
+anew at a noisy image (Du & Mordatch 2019, arXiv:1903.08689). Those of a conditional energy keep
+what they are given until then. Data get the noise levels of the chains beside them. Leapfrog steps are
+calls from Python, as XLA's CPU backend runs a convolution's gradient slowly in a loop (jax#12868).
 """
 
 from functools import partial
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from dustpost.networks import edm
-from dustpost.networks.diffusion import (
-    perturb,
-    sigma_of,
-    variance_exploding,
-    variance_preserving,
-)
-from dustpost.networks.joint import HOST_ENDS, JointDenoiser
+from dustpost.networks.diffusion import perturb, variance_exploding
 
 MANY, MOVED = 48, 12  # chains, and how many of them move in a step
 STEPS, SIZE = 8, 0.3  # leapfrog steps of a trajectory, in noise levels
 ANEW = 0.02  # of the moved begin anew
-TIME = 0.02  # t of the samplers' hosts
 
 
-def noise() -> Array:
-    """tau of the samplers' hosts, ()."""
-    scale, sigma = variance_preserving(sigma_of(jnp.asarray(TIME)))
-    return sigma / scale
+class Energy(Protocol):
+    """A denoiser whose parameterisation is "energy"; hashable.
+
+    `given` is what a conditional one is given besides, one array an image each.
+    """
+
+    clear: float
+
+    def picture(self, params: dict, x: Array, sigma: Array, *given: Array) -> Array:
+        """N(x), (n, y, x), that the energy is made of."""
+
+    def parts(self, params: dict, x: Array, sigma: Array, *given: Array) -> edm.Parts:
+        """The denoised images as well."""
+
+
+class Noisy(NamedTuple):
+    """Noisy images: of data, or where chains are.
+
+    Attributes
+    ----------
+    places : Array, (n, y, x)
+    level : Array, (n,)
+        Noise level tau of each.
+    given : tuple of Array, (n, ...)
+        Of a conditional energy, what each is given.
+    """
+
+    places: Array
+    level: Array
+    given: tuple[Array, ...] = ()
 
 
 @jax.jit
-def begin(key: Array, clean: Array) -> Array:
-    """Noisy hosts, (n, y, x), of clean z0."""
-    return perturb(key, clean, variance_exploding(noise()))
+def noisy(key: Array, clean: Array, level: Array, given: tuple[Array, ...] = ()) -> Noisy:
+    """Add noise of a level each, (n,), to clean images, (n, y, x)."""
+    places = perturb(key, clean, variance_exploding(level[:, None, None]))
+    return Noisy(places, level, given)
 
 
 def step(
-    key: Array, denoiser: JointDenoiser, params: dict, chains: Array, clean: Array, weight: float
-) -> tuple[Array, dict]:
+    key: Array,
+    energy: Energy,
+    params: dict,
+    chains: Noisy,
+    clean: Array,
+    weight: float,
+    given: tuple[Array, ...] = (),
+) -> tuple[Noisy, dict]:
     """Move some chains, and contrast them with data.
 
     Parameters
     ----------
     key : Array
-    denoiser : JointDenoiser
-        An energy.
+    energy : Energy
     params : dict
-    chains : Array, (chain, y, x)
+    chains : Noisy
     clean : Array, (n, y, x)
-        z0 of hosts, of which the first `MOVED` are taken.
+        z0 of data, of which the first `MOVED` are taken.
     weight : float
         w.
+    given : tuple of Array, (n, ...)
+        What the data are given.
 
     Returns
     -------
-    chains : Array
+    chains : Noisy
     gradient : dict
         Of L by the parameters.
     """
     choice, data, move, accept = jax.random.split(key, 4)
-    fresh = begin(data, clean[:MOVED])
-    chosen, places = _choose(choice, chains, fresh)
-    moved = _trajectory(move, accept, denoiser, params, places)
-    gradient = _gradient(denoiser, params, fresh, moved, jnp.asarray(weight, fresh.dtype))
-    return chains.at[chosen].set(moved), gradient
+    some = clean[:MOVED], tuple(array[:MOVED] for array in given)
+    chosen, fresh, begun = _choose(choice, data, chains, *some)
+    moved = begun._replace(places=_trajectory(move, accept, energy, params, begun))
+    gradient = _gradient(energy, params, fresh, moved, jnp.asarray(weight, clean.dtype))
+    return jax.tree.map(lambda old, new: old.at[chosen].set(new), chains, moved), gradient
 
 
 @jax.jit
-def _choose(key, chains, fresh):
+def _choose(key, data, chains, clean, given):
+    """Which chains move, data at their noise levels, and from where the chains go on."""
     which, anew = jax.random.split(key)
-    chosen = jax.random.permutation(which, len(chains))[: len(fresh)]
-    again = jax.random.uniform(anew, (len(fresh), 1, 1)) < ANEW
-    return chosen, jnp.where(again, fresh, chains[chosen])
+    chosen = jax.random.permutation(which, len(chains.level))[: len(clean)]
+    fresh = noisy(data, clean, chains.level[chosen], given)
+    again = jax.random.uniform(anew, (len(clean),)) < ANEW
+
+    def either(new, old):
+        return jnp.where(again.reshape(-1, *[1] * (new.ndim - 1)), new, old[chosen])
+
+    return chosen, fresh, jax.tree.map(either, fresh, chains)
 
 
-def _trajectory(key, accept, denoiser, params, places):
-    """One proposal of HMC of each, taken or not."""
-    momentum = jax.random.normal(key, places.shape, places.dtype)
-    energy, force = _force(denoiser, params, places)
-    first, now = _total(energy, momentum), (places, momentum, energy, force)
+def _trajectory(key, accept, energy, params, begun):
+    """Places after one proposal of HMC of each, taken or not."""
+    momentum = jax.random.normal(key, begun.places.shape, begun.places.dtype)
+    value, force = _force(energy, params, begun)
+    now = begun, momentum, value, force
     for _ in range(STEPS):
-        now = _leapfrog(denoiser, params, *now)
-    taken = jnp.log(jax.random.uniform(accept, first.shape)) < first - _total(now[2], now[1])
-    return jnp.where(taken[:, None, None], now[0], places)
+        now = _leapfrog(energy, params, *now)
+    end, last, reached, _ = now
+    gain = _total(value, momentum) - _total(reached, last)
+    taken = jnp.log(jax.random.uniform(accept, gain.shape)) < gain
+    return jnp.where(taken[:, None, None], end.places, begun.places)
 
 
 @partial(jax.jit, static_argnums=0)
-def _force(denoiser, params, places):
+def _force(energy, params, at):
     """E, and minus its gradient in units of the noise."""
-    level = jnp.full(len(places), noise(), places.dtype)
-    parts = denoiser.parts(params, places, level)
-    energy = edm.energy(places, parts.picture, level, HOST_ENDS[0])
-    return energy, (parts.denoised - places) / noise()
+    parts = energy.parts(params, at.places, at.level, *at.given)
+    value = edm.energy(at.places, parts.picture, at.level, energy.clear)
+    return value, (parts.denoised - at.places) / at.level[:, None, None]
 
 
 @partial(jax.jit, static_argnums=0)
-def _leapfrog(denoiser, params, places, momentum, energy, force):
+def _leapfrog(energy, params, at, momentum, value, force):
     momentum = momentum + 0.5 * SIZE * force
-    places = places + SIZE * noise() * momentum
-    energy, force = _force(denoiser, params, places)
-    return places, momentum + 0.5 * SIZE * force, energy, force
+    at = at._replace(places=at.places + SIZE * at.level[:, None, None] * momentum)
+    value, force = _force(energy, params, at)
+    return at, momentum + 0.5 * SIZE * force, value, force
 
 
-def _total(energy, momentum):
-    return energy + 0.5 * jnp.sum(jnp.square(momentum), axis=(1, 2))
+def _total(value, momentum):
+    return value + 0.5 * jnp.sum(jnp.square(momentum), axis=(1, 2))
 
 
 @partial(jax.jit, static_argnums=0)
-def _gradient(denoiser, params, data, chains, weight):
-    level = jnp.full(len(data), noise(), data.dtype)
-
-    def mean(params, places):
-        picture = denoiser.picture(params, places, level)
-        return jnp.mean(edm.energy(places, picture, level, HOST_ENDS[0]))
+def _gradient(energy, params, data, chains, weight):
+    def mean(params, at):
+        picture = energy.picture(params, at.places, at.level, *at.given)
+        return jnp.mean(edm.energy(at.places, picture, at.level, energy.clear))
 
     def contrast(params):
-        return weight / data[0].size * (mean(params, data) - mean(params, chains))
+        return weight / data.places[0].size * (mean(params, data) - mean(params, chains))
 
     return jax.grad(contrast)(params)

@@ -47,6 +47,11 @@ class Denoiser(NamedTuple):
         """The coordinate itself."""
         return coordinate(self.coordinate)
 
+    @property
+    def clear(self) -> float:
+        """v(1), no dust, about which an energy is written."""
+        return self.axis.clear
+
     def init(self, key: Array) -> dict:
         """Return random parameters."""
         images = jnp.zeros((1, 64, 64, 2))
@@ -92,7 +97,7 @@ class Denoiser(NamedTuple):
 
     @property
     def _ends(self):
-        return self.axis.clear, self.axis.dusty
+        return self.clear, self.axis.dusty
 
     def _bind(self, params, light):
         def run(scaled, noise):

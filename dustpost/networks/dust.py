@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from dustpost.errors import DustpostError
-from dustpost.networks import batches, edm, energies
+from dustpost.networks import batches, contrast, edm, energies
 from dustpost.networks.coordinate import coordinate
 from dustpost.networks.denoiser import PARAMETERISATIONS, Denoiser
 from dustpost.networks.unet import condition, unet
@@ -24,6 +24,7 @@ from dustpost.networks.unet import condition, unet
 LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # where validation looks, in spreads
 SIGMA_HIGH = 750.0  # in spreads: a whole map's dust must drown, see `DustTask`
 WORKING = (0.3, 2.5)  # sigma at which the samplers' dust lives, in spreads
+CHAINS = (1.2, 2.5)  # sigma of an energy's own chains, in spreads
 SAMPLE = 2048  # pairs that the moments are taken over
 
 
@@ -40,12 +41,15 @@ class DustTask(NamedTuple):
     host_noise : float
         Largest white noise added to the condition of every second pair, in
         units of its peak: hosts will come from a reconstruction.
+    weight : float
+        Of an energy's contrast with its own chains; 0: by denoising alone.
     """
 
     denoiser: Denoiser
     sigma_low: float
     sigma_high: float
     host_noise: float = 0.005
+    weight: float = 0.0
 
     def after(self, facts: dict[str, Any]) -> "DustTask":
         """Return the task that goes on from weights with these metadata: in their moments."""
@@ -76,8 +80,11 @@ class DustTask(NamedTuple):
             moved = jnp.zeros_like(clean)
         tied = (sigma >= spread * WORKING[0]) & ~jnp.any(moved, axis=(1, 2))
         noisy = clean + moved + sigma[:, None, None] * jax.random.normal(noise, clean.shape)
-        light = condition(batches.grit(grain, host, self.host_noise))
-        return clean, noisy, light, sigma, tied
+        return clean, noisy, self.given(grain, host), sigma, tied
+
+    def given(self, key: Array, host: Array) -> Array:
+        """Return what the network is given of hosts, (batch, y, x)."""
+        return condition(batches.grit(key, host, self.host_noise))
 
     def loss(self, params: dict, part: tuple[Array, Array, Array, Array, Array]) -> Array:
         """Return the mean weighted square error of v."""
@@ -91,6 +98,32 @@ class DustTask(NamedTuple):
         found = self.denoiser.denoise(params, noisy, sigma, light)
         error = (weight * (found - clean) ** 2).mean(axis=(1, 2))
         return jnp.mean(edm.loss_weight(sigma, spread) * error)
+
+    def begin(self, key: Array, host: np.ndarray, transmission: np.ndarray) -> tuple:
+        """Return chains at noisy maps (`contrast.Noisy`); () where the weight is 0."""
+        if not self.weight:
+            return ()
+        level, *rest = jax.random.split(key, 3)
+        clean, given = self._pairs(rest[0], host[: contrast.MANY], transmission[: contrast.MANY])
+        ends = tuple(self.denoiser.moments.spread * end for end in CHAINS)
+        return contrast.noisy(rest[1], clean, batches.log_uniform(level, len(clean), ends), given)
+
+    def contrast(
+        self,
+        key: Array,
+        params: dict,
+        chains: contrast.Noisy,
+        host: np.ndarray,
+        transmission: np.ndarray,
+    ) -> tuple[contrast.Noisy, dict]:
+        """Move some chains and return them with the gradient, see `contrast.step`."""
+        grain, step = jax.random.split(key)
+        clean, given = self._pairs(grain, host, transmission)
+        return contrast.step(step, self.denoiser, params, chains, clean, self.weight, given)
+
+    def _pairs(self, key, host, transmission):
+        clean = self.denoiser.axis.encode(jnp.asarray(transmission, jnp.float32))
+        return clean, (self.given(key, jnp.asarray(host, jnp.float32)),)
 
     def validate(
         self, params: dict, host: np.ndarray, transmission: np.ndarray
@@ -113,6 +146,7 @@ class DustTask(NamedTuple):
             "sigma": [self.sigma_low, self.sigma_high],
             "host_noise": self.host_noise,
             "normalised": self.denoiser.parameterisation == "energy",
+            "contrast": self.weight,
         }
 
 
@@ -123,6 +157,7 @@ def task(
     parameterisation: str = "score",
     channels: tuple[int, ...] | None = None,
     fold: int = 2,
+    weight: float = 0.0,
 ) -> DustTask:
     """Return the task for a training set.
 
@@ -136,6 +171,8 @@ def task(
         "score" or "energy".
     channels, fold
         Of the network, see `dustpost.networks.unet.unet`.
+    weight : float
+        Of an energy's contrast with its own chains.
 
     Raises
     ------
@@ -154,7 +191,8 @@ def task(
     # 0.01 for transmission, whose spread is about 0.08
     moments = edm.Precondition(mean, spread, softest=float(f"{spread / 8:.2g}"))
     denoiser = Denoiser(unet(channels, fold), moments, v, parameterisation)
-    return DustTask(denoiser, axis.sigma_low, float(f"{SIGMA_HIGH * spread:.3g}"))
+    high = float(f"{SIGMA_HIGH * spread:.3g}")
+    return DustTask(denoiser, axis.sigma_low, high, weight=weight)
 
 
 def denoise_all(

@@ -26,6 +26,7 @@ from dustpost.networks import batches, contrast, edm, energies, joint_task
 from dustpost.networks.joint import JointDenoiser
 
 LEVELS = (0.07, 0.14, 0.3, 1.0)  # tau where validation looks
+LEVEL = 0.142  # tau of its own chains: of the samplers' hosts, whose t is 0.02
 
 
 def task(
@@ -96,17 +97,22 @@ class HostTask(NamedTuple):
         tied = tau >= joint_task.WORKING[0]
         return jnp.mean(energies.loss(parts, clean, z, tau, self.denoiser.host.spread, tied))
 
-    def begin(self, key: Array, host: np.ndarray) -> Array | tuple:
-        """Return chains at noisy hosts, (chain, y, x); () where the weight is 0."""
+    def begin(self, key: Array, host: np.ndarray, transmission: np.ndarray) -> tuple:
+        """Return chains at noisy hosts (`contrast.Noisy`); () where the weight is 0."""
         if not self.weight:
             return ()
         peak, noise = jax.random.split(key)
-        some = jnp.asarray(host[: contrast.MANY], jnp.float32)
-        return contrast.begin(noise, joint_task.peaked(peak, some))
+        clean = joint_task.peaked(peak, jnp.asarray(host[: contrast.MANY], jnp.float32))
+        return contrast.noisy(noise, clean, jnp.full(len(clean), LEVEL, clean.dtype))
 
     def contrast(
-        self, key: Array, params: dict, chains: Array, host: np.ndarray
-    ) -> tuple[Array, dict]:
+        self,
+        key: Array,
+        params: dict,
+        chains: contrast.Noisy,
+        host: np.ndarray,
+        transmission: np.ndarray,
+    ) -> tuple[contrast.Noisy, dict]:
         """Move some chains and return them with the gradient, see `contrast.step`."""
         peak, step = jax.random.split(key)
         clean = joint_task.peaked(peak, jnp.asarray(host))

@@ -78,6 +78,11 @@ class JointDenoiser(NamedTuple):
         """The coordinate of the dust itself."""
         return coordinate(self.coordinate)
 
+    @property
+    def clear(self) -> float:
+        """z0 of blank sky, about which an energy of the host is written."""
+        return HOST_ENDS[0]
+
     def init(self, key: Array) -> dict:
         """Return random parameters."""
         images = jnp.zeros((1, self.size, self.size, 2))

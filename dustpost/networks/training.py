@@ -123,8 +123,9 @@ class TrainState(NamedTuple):
     """Everything that a resumed run needs.
 
     `chains` are those of a task that learns from its own samples as well, which then has
-    `begin(key, host) -> chains` of all its hosts and, of a step's,
-    `contrast(key, params, chains, host) -> chains, gradient`; () where there are none.
+    `begin(key, host, transmission) -> chains` of all its pairs and, of a step's,
+    `contrast(key, params, chains, host, transmission) -> chains, gradient`; () where there are
+    none.
     """
 
     params: dict
@@ -198,7 +199,7 @@ def train_step(
     parts, more = _prepare(task, config, host, transmission, state.step), ()
     if len(state.chains):
         key = _key_of_chains(config, state.step)
-        chains, gradient = task.contrast(key, state.params, state.chains, host)
+        chains, gradient = task.contrast(key, state.params, state.chains, host, transmission)
         state, more = state._replace(chains=chains), (gradient,)
     return _update(config, state, [_gradient(task, state.params, part) for part in parts], more)
 
@@ -261,7 +262,8 @@ def train(
         params = adopt(state.params, start)
         state = state._replace(params=params, average=params)
     if hasattr(task, "begin"):
-        state = state._replace(chains=task.begin(_key_of_chains(config, -1), host[:known]))
+        chains = task.begin(_key_of_chains(config, -1), host[:known], transmission[:known])
+        state = state._replace(chains=chains)
     if resumed:
         state = load_state(out / STATE, state)
     advance = stage("training", config.steps)
