@@ -5,7 +5,7 @@ centre   the MAP, Adam on the drift (Siegel & Melchior 2024); the stacked image 
 approach from dispersed starts: none with energies, with scores Langevin dynamics of all
          latents at once, unadjusted; under langevin and split-gibbs down a ladder of noise levels
 warm-up  sweeps of the sampler, HMC within Gibbs if no other is asked for, in stages: frames
-         are fitted to where the chains are, then step sizes adapt
+         are fitted to where the chains are, then step sizes adapt; energies begin with more noise
 draws    the same, everything fixed
 prior    draws of the dust prior given the host: where the data speak
 """
@@ -32,7 +32,7 @@ from dustpost.samplers import run
 from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from dustpost.settings import Settings
 from dustpost.starts import approach, centre
-from dustpost.warm_up import anchored, light_of, parts, together, warm_up
+from dustpost.warm_up import anchored, heated, light_of, parts, together, warm_up
 
 LEAST_DRAWS = 20  # a chain, before a run may end early
 
@@ -105,6 +105,8 @@ def sample_many(
         lambda key: jax.random.split(key, 5), out_axes=1
     )(keys)
     targets = targets or [build_target(cutout, settings) for cutout in cutouts]
+    sigma = targets[0].sigma_dust
+    targets = [heated(target, settings) for target in targets]
     best = [centre(target, progress) for target in targets]
     targets = [
         anchored(target, light_of(target, place)[None], settings)
@@ -122,7 +124,8 @@ def sample_many(
     if not np.isfinite(states.galaxy.log_evidence).any():
         return [_not_finite(cutout, "where they start") for cutout in cutouts]
     plan = dict(steps=leapfrogs(settings, targets[0]), chunk=settings.keep)
-    states, targets, tuning = warm_up(warm_key, states, targets, tuning, settings, plan, progress)
+    warm = warm_key, states, targets, tuning, settings, plan, sigma
+    states, targets, tuning = warm_up(*warm, progress)
     watch = partial(watched, progress("draws", settings.draws), settings)
     held = together(targets, chains), sampler, tuning
     states, trace = run.run(run_key, states, *held, settings.draws, **plan, watch=watch)

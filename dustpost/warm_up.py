@@ -2,7 +2,9 @@
 
 A stage fits the dust's condition (where it is held, `cross_term = "anchored"`) and the frames
 of the moves (`dustpost.samplers.frame`) to where a galaxy's chains are, and sweeps from there;
-the last stage's are those of the draws.
+the last stage's are those of the draws. Where the dust is an energy of the transmission the first
+stage has at least the noise `HOT`: chains leave modes there in which at less noise they stay, such
+as dust everywhere but where it is.
 """
 
 from typing import Any
@@ -16,8 +18,10 @@ from dustpost.progress import Stage, quiet
 from dustpost.samplers import run, side_by_side
 from dustpost.samplers.choice import SAMPLERS
 from dustpost.settings import Settings
+from dustpost.starts import exact
 
 STAGES = 3
+HOT = 0.2  # of the dust's latent
 
 
 def warm_up(
@@ -27,26 +31,27 @@ def warm_up(
     tuning: Any,
     settings: Settings,
     plan: dict[str, int],
+    sigma: Array,
     progress: Stage = quiet,
 ) -> tuple[Any, list[Target], Any]:
     """Fit anchors and frames to where the chains are, settle step sizes; `STAGES` times over.
 
     Parameters as in `run.warm_up`; `key` is one of each galaxy, `targets` are the galaxies'
-    own. A sampler without frames has one stage.
+    own, maybe `heated`, `sigma` is the dust's noise from the second stage on. A sampler without
+    frames has one stage.
 
     Returns
     -------
     states : NamedTuple
     targets : list of Target
-        With the anchors of the last stage.
+        With the anchors of the last stage, at the noise of the draws.
     tuning : NamedTuple
     """
-    sampler = SAMPLERS[settings.sampler]
-    refit = sampler.retune is not None and settings.directions > 0
-    stages = STAGES if refit else 1
+    sampler, stages = SAMPLERS[settings.sampler], stages_of(settings)
     sweeps = -(-settings.warmup // (stages * plan["chunk"])) * plan["chunk"]
     advance = progress("warm-up", stages * sweeps)
-    for stage_key in jax.vmap(lambda one: jax.random.split(one, stages), out_axes=1)(key):
+    stage_keys = jax.vmap(lambda one: jax.random.split(one, stages), out_axes=1)(key)
+    for number, stage_key in enumerate(stage_keys):
         fit_key, begin_key, sweep_key = jax.vmap(lambda one: jax.random.split(one, 3), out_axes=1)(
             stage_key
         )
@@ -54,14 +59,38 @@ def warm_up(
             anchored(target, states.galaxy.host[part], settings)
             for target, part in zip(targets, parts(settings, len(targets)), strict=True)
         ]
+        place = states.position
+        if number == 1:
+            place = place._replace(dust=_less_noisy(states, targets[0], sigma))
+            targets = [target.replace(sigma_dust=sigma) for target in targets]
         target = together(targets, settings.chains)
-        states = run.start(begin_key, states.position, target, sampler)
-        if refit:
+        states = run.start(begin_key, place, target, sampler)
+        if stages > 1:
             tuning = retune(fit_key, states, targets, tuning, settings)
         states, tuning = run.warm_up(
             sweep_key, states, target, sampler, tuning, sweeps, **plan, advance=advance
         )
     return states, targets, tuning
+
+
+def stages_of(settings: Settings) -> int:
+    """Number of stages of a warm-up."""
+    refit = SAMPLERS[settings.sampler].retune is not None and settings.directions > 0
+    return STAGES if refit else 1
+
+
+def heated(target: Target, settings: Settings) -> Target:
+    """The target of the first stage: with more noise of the dust, where it is an energy."""
+    energy = exact(target) and target.dust_prior.coordinate == "transmission"
+    if not energy or stages_of(settings) == 1:
+        return target
+    return target.replace(sigma_dust=jnp.maximum(target.sigma_dust, HOT))
+
+
+def _less_noisy(states: Any, target: Target, sigma: Array) -> Array:
+    """Dust of all chains, (chain, y, x), with its noise scaled down to another sigma."""
+    clean = target.dust_prior.latent(states.galaxy.transmission)
+    return clean + sigma / target.sigma_dust * (states.position.dust - clean)
 
 
 def anchored(target: Target, hosts: Array, settings: Settings) -> Target:
