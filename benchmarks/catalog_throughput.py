@@ -101,7 +101,7 @@ def workers() -> dict:
             folder = Path(name)
             cutouts(folder, GALAXIES)
             rates[str(number)] = by_engine(folder, Store(folder / "store"), number, 1.0)
-    return rates
+    return {"by number": rates}
 
 
 def batches() -> dict:
@@ -125,7 +125,7 @@ def batches() -> dict:
                 "seconds a galaxy": round(cost.second / width, 2),
                 "seconds of the first batch": round(cost.first, 1),
             }
-    return found
+    return {"by width": found}
 
 
 @styled
@@ -136,8 +136,8 @@ def plot(report: dict):
     panels = figure.subplots(1, 1 + both, squeeze=False)[0]
     if "workers" in report:
         left = panels[0]
-        number = np.array([int(n) for n in report["workers"]])
-        rate = [one["galaxies an hour"] for one in report["workers"].values()]
+        number = np.array([int(n) for n in report["workers"]["by number"]])
+        rate = [one["galaxies an hour"] for one in report["workers"]["by number"].values()]
         left.plot(number, rate, "o-", color=CHAINS[0], label="measured")
         left.plot(number, rate[0] * number, ":", color=CHAINS[6], label="in proportion")
         left.set(xlabel="workers", ylabel="galaxies an hour", title="Engine: 1 s of light work")
@@ -146,12 +146,13 @@ def plot(report: dict):
         left.legend()
     if "batches" in report:
         right = panels[-1]
-        width = [int(n) for n in report["batches"]]
-        cost = [one["CPU seconds a galaxy"] for one in report["batches"].values()]
+        width = [int(n) for n in report["batches"]["by width"]]
+        cost = [one["CPU seconds a galaxy"] for one in report["batches"]["by width"].values()]
         right.plot(width, cost, "o-", color=CHAINS[1])
         right.set(xlabel="galaxies side by side", ylabel="CPU seconds a galaxy")
         right.set(title="Sampler, tiny networks, on a CPU")
-        right.set_ylim(0)
+        right.set_ylim(0, 1.1 * max(cost))
+        right.set_xticks(width)
     return figure
 
 
@@ -167,11 +168,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = parser.parse_args()
     report = json.loads(options.out.read_text()) if options.out.exists() else {}
-    report |= machine()
-    report.pop("precision", None)
+    command = f"python -m benchmarks.catalog_throughput --parts {' '.join(options.parts)}"
+    where = machine() | {"command": command}
+    where.pop("precision")
     for name in options.parts:
-        report[name] = parts[name]() | {"load before": round(psutil.getloadavg()[0], 1)}
-        report[name].pop("load before") if name in ("workers", "batches") else None
+        load = round(psutil.getloadavg()[0], 1)
+        report[name] = where | {"load before": load} | parts[name]()
         options.out.write_text(json.dumps(report, indent=1) + "\n")
         print(name, json.dumps(report[name], indent=1), flush=True)
     if {"workers", "batches"} & report.keys():

@@ -159,11 +159,12 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
     k = band_attenuation(
         observation.wavelength, observation.weight, slope, target.curve, target.norm
     )
-    same = ("sampler", "target", "cross_term", "curve", "norm", "flux_prior", "t_host")
+    same = ("sampler", "target", "curve", "norm", "flux_prior", "t_host")
     same += ("noise_inflation", "model_error", "colour_field", "covering_threshold")
     same += ("chains", "warmup", "draws", "relax", "directions", "keep", "prior_draws", "seed")
     versions = [f"python {platform.python_version()}"]
     return {name: getattr(settings, name) for name in same} | {
+        "cross_term": target.cross_term,
         "leapfrog": leapfrogs(settings, target),
         "k": np.asarray(k).tolist(),
         "k_reference": float(target.k_pivot),

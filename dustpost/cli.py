@@ -48,7 +48,7 @@ Ebv = Annotated[
     typer.Option(help="Milky Way E(B-V) in mag to take out, or 'sfd' for the dustmaps package."),
 ]
 HostPrior = Annotated[str | None, typer.Option(help="auto, hsc64, sim.")]
-CrossTerm = Annotated[str | None, typer.Option(help="cut, anchored, full.")]
+CrossTerm = Annotated[str | None, typer.Option(help="anchored, cut, full.")]
 HostWeights = Annotated[str | None, typer.Option(help="File of the host network's weights.")]
 DustWeights = Annotated[str | None, typer.Option(help="File of the dust network's weights.")]
 FluxPrior = Annotated[str | None, typer.Option(help="colours, flat.")]
@@ -392,12 +392,12 @@ def _sample_one(cutout, folder: Path, findings: list, settings) -> None:
 
 
 def _map_one(cutout, folder: Path, findings: list, settings) -> None:
-    from dustpost.assemble import build_target, describe
+    from dustpost.assemble import describe
     from dustpost.outputs import write_map
     from dustpost.progress import bars
-    from dustpost.starts import find_map
+    from dustpost.starts import find_map, map_target
 
-    target = build_target(cutout, settings)
+    target = map_target(cutout, settings)
     with bars() as progress:
         best = find_map(target, progress)
     written = describe(target, cutout, settings, float(best.position.slope))

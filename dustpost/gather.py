@@ -70,6 +70,8 @@ def gather(
         "log_likelihood": scalars.log_likelihood,
         **{f"step_size_{name}": hold(step) for name, step in step_sizes.items()},
     }
+    if np.isfinite(scalars.energy).any():  # where the priors have one
+        stats["energy"] = scalars.energy
     return Draws(
         **traced(trace),
         stats=stats,

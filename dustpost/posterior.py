@@ -326,6 +326,16 @@ class Target:
 
         return _block(score, explicit, log_prior, known)
 
+    def energy(self, position: Position) -> Array:
+        """-ln of the posterior density, F integrated out, up to a constant; nan if unknown."""
+        if self.joint_block().log_prior is None:
+            return jnp.asarray(jnp.nan)
+        host, _ = self.host_of(position.host)
+        dust = self.dust_of(position.dust, host)
+        log_density, _ = self.explicit(host.image, dust.transmission, position.slope)
+        log_density = log_density + self.slope_prior.log_prob(position.slope)
+        return -(log_density + host.log_density + dust.log_density)
+
     def drift(self, position: Position) -> tuple[Position, Galaxy]:
         """Gradient of the whole target (under cut, the paper's Eq. 3), and the galaxy there."""
         found = self.joint_block().evaluate(position)

@@ -12,14 +12,14 @@ from dustpost.errors import DustpostError
 CHOICES = {
     "sampler": ("gibbs", "langevin", "split-gibbs"),
     "host_prior": ("auto", "hsc64", "sim"),
-    "cross_term": ("cut", "anchored", "full"),
+    "cross_term": ("anchored", "cut", "full"),
     "target": ("denoised", "smoothed"),
     "flux_prior": ("colours", "flat"),
     "curve": ("calzetti-noll", "paper"),
     "norm": ("lambda0", "paper"),
 }
 SIGMA_DUST = {"transmission": 0.05, "optical_depth": 0.05, "log_attenuation": 0.1}
-SIGMA_ENERGY = 0.2  # of the transmission; below, long chains leave the data
+SIGMA_ENERGY = 0.1  # of the transmission
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,18 @@ class Settings:
         HMC within Gibbs, the band fluxes collapsed; annealed Langevin dynamics, unadjusted;
         or a copy of the galaxy for the prior and one for the likelihood.
     host_prior : {"auto", "hsc64", "sim"}
-        HSC-64, or the network trained on this package's simulator; "auto" takes HSC-64
-        where galaxygrad is installed, and where the dust is an energy the simulator's, one too.
+        HSC-64, or the network trained on this package's simulator; "auto" takes the
+        simulator's, which is an energy, with the dust's energies, else HSC-64 where galaxygrad is
+        installed.
     host_weights, dust_weights : str
         Weight files in place of those installed; "" for these. Under "full" the dust's may be
         those of a network of hosts and dust.
-    cross_term : {"cut", "anchored", "full"}
-        "cut" is the paper's Eq. 3, grad_S log p(D | S) left out; "anchored" holds the dust's
-        condition at one host, the mean of the chains' in the warm-up, takes the networks
-        that are energies and moves all latents at once; "full" has the gradient, of the dust's
-        energy or, by `dust_weights`, of a network of hosts and dust.
+    cross_term : {"anchored", "cut", "full"}
+        "anchored" holds the dust's condition at one host, the mean of the chains' in the
+        warm-up, takes the networks that are energies and moves all latents at once; "cut" is
+        the paper's Eq. 3, grad_S log p(D | S) left out, with the networks that are scores;
+        "full" has the gradient, of the dust's energy or, by `dust_weights`, of a network of hosts
+        and dust.
     target : {"denoised", "smoothed"}
         The latents carry noise; the likelihood sees the denoised galaxy, or the noisy one.
     flux_prior : {"colours", "flat"}
@@ -99,7 +101,7 @@ class Settings:
     host_prior: str = "auto"
     host_weights: str = ""
     dust_weights: str = ""
-    cross_term: str = "cut"
+    cross_term: str = "anchored"
     target: str = "denoised"
     flux_prior: str = "colours"
     curve: str = "calzetti-noll"

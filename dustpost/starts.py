@@ -4,12 +4,15 @@ Where the priors are energies chains begin about the stacked image instead, and 
 the maximum of an energy is no galaxy, and unadjusted dynamics lead there as well.
 """
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.assemble import leapfrogs
+from dustpost.assemble import build_target, leapfrogs
 from dustpost.coordinates import STRETCH, clean_from_image
+from dustpost.io.cutout import Cutout
 from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
 from dustpost.progress import Stage, quiet
@@ -23,6 +26,15 @@ START_SPREAD = 0.1  # sd of delta over the chains' starts
 HIGHEST_HOST = 0.8  # first noise level of a ladder
 HIGHEST_DUST = 8.0  # the same, in units of the target's
 LEVELS = 10
+
+
+def map_target(cutout: Cutout, settings: Settings) -> Target:
+    """What the MAP is of: as in the paper the cut target, of scores, where not asked for the full.
+
+    The anchor is known by chains alone.
+    """
+    cut = replace(settings, cross_term="cut")
+    return build_target(cutout, settings if settings.cross_term == "full" else cut)
 
 
 def find_map(target: Target, progress: Stage = quiet) -> climb.Result:

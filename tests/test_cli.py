@@ -88,7 +88,10 @@ def test_posterior_follows_its_contract(results):
     assert 0 < transmission.min() <= transmission.max() <= 1
     np.testing.assert_allclose(tree["posterior_maps"]["S"].sum(("y", "x")), 1, rtol=1e-4)
     stats = tree["sample_stats"]
-    assert {"acceptance_dust", "acceptance_host", "curl_defect"} <= set(stats.data_vars)
+    assert {"acceptance_joint", "acceptance_orbit", "curl_defect"} <= set(stats.data_vars)
+    assert stats["acceptance_joint"].mean() > 0.1
+    assert np.ptp(stats["energy"].values) > 1
+    assert tree["constant_data"].attrs["cross_term"] == "anchored"
     table = Table.read(results / "demo" / "summary.ecsv")
     assert len(table) == 9
     page = (results / "demo" / "report.html").read_text()
@@ -109,15 +112,17 @@ def test_the_other_samplers(dustpost, results, tmp_path, name):
 
 
 @needs_hsc64
-def test_dust_given_one_host(dustpost, results, tmp_path):
-    """All latents at once, in the default pipeline, anchors and frames refitted."""
-    arguments = "--out", tmp_path, "--config", results / "short.toml", "--cross-term", "anchored"
+def test_the_cut_posterior(dustpost, results, tmp_path):
+    """Scores, from the MAP: host and dust in turn."""
+    arguments = "--out", tmp_path, "--config", results / "short.toml", "--cross-term", "cut"
     code, out, _ = dustpost("demo", *arguments)
     assert code == 0
     tree = open_posterior(tmp_path / "demo" / "posterior.nc")
-    assert tree["constant_data"].attrs["cross_term"] == "anchored"
-    assert {"acceptance_joint", "acceptance_orbit"} <= set(tree["sample_stats"].data_vars)
-    assert tree["sample_stats"]["acceptance_joint"].mean() > 0.1
+    assert tree["constant_data"].attrs["cross_term"] == "cut"
+    stats = tree["sample_stats"]
+    assert {"acceptance_dust", "acceptance_host", "acceptance_orbit"} <= set(stats.data_vars)
+    assert "energy" not in stats
+    assert stats["acceptance_dust"].mean() > 0.1
 
 
 @needs_hsc64

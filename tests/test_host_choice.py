@@ -22,17 +22,17 @@ JOINT = str(DATA / "joint.safetensors")
 @pytest.mark.parametrize(
     ("options", "installed", "expected"),
     [
-        ({}, True, ("hsc64", None)),
-        ({}, False, ("sim", None, False)),
-        ({"cross_term": "anchored"}, True, ("sim", None, True)),
-        ({"cross_term": "anchored", "host_prior": "hsc64"}, True, ("hsc64", None)),
+        ({}, True, ("sim", None, True)),
+        ({"cross_term": "cut"}, True, ("hsc64", None)),
+        ({"cross_term": "cut"}, False, ("sim", None, False)),
+        ({"host_prior": "hsc64"}, True, ("hsc64", None)),
         ({"cross_term": "full"}, True, ("sim", None, True)),
         ({"cross_term": "full", "dust_weights": JOINT}, True, ("hsc64", None)),
-        ({"host_prior": "sim"}, True, ("sim", None, False)),
+        ({"cross_term": "cut", "host_prior": "sim"}, True, ("sim", None, False)),
         ({"host_prior": "hsc64"}, False, ("hsc64", None)),
-        ({"host_weights": "own.safetensors"}, True, ("sim", "own.safetensors", False)),
+        ({"host_weights": "own.safetensors"}, True, ("sim", "own.safetensors", True)),
         ({"host_weights": "cache/net.eqx"}, False, ("hsc64", "cache/net.eqx")),
-        ({"host_weights": "net.bin", "host_prior": "sim"}, True, ("sim", "net.bin", False)),
+        ({"host_weights": "net.bin", "host_prior": "sim"}, True, ("sim", "net.bin", True)),
     ],
 )
 def test_choice(monkeypatch, options, installed, expected):
@@ -46,7 +46,7 @@ def test_the_full_cross_term_is_an_energys_or_that_of_a_network_of_both():
     dust = assemble.choose_dust_prior(Settings(cross_term="full"))
     assert dust.normalised and dust.log_density is not None
     assert assemble.usual_noise(dust) == SIGMA_ENERGY
-    score = assemble.choose_dust_prior(Settings())
+    score = assemble.choose_dust_prior(Settings(cross_term="cut"))
     assert assemble.usual_noise(score) == SIGMA_DUST["transmission"]
     assert hasattr(assemble.choose_dust_prior(full_by(JOINT)), "conditional")
     with pytest.raises(DustpostError, match="noise levels tied, or .* a network of hosts and dust"):

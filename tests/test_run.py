@@ -79,6 +79,22 @@ def test_a_galaxy_draws_the_same_beside_others(galaxies):
             np.testing.assert_allclose(here[:, 0], there[:, 0], rtol=1e-3)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_energy_is_that_of_the_density(galaxies, known):
+    free, starts = galaxies[0]
+    target = world.anchored(free if known else world.score_only(free))
+    sampler = SAMPLERS["gibbs"]
+    states, tuning = begin(jax.random.key(0), target, starts, sampler)
+    states, trace = run.run(jax.random.key(1), states, target, sampler, tuning, 5, **PLAN)
+    if not known:
+        assert np.isnan(trace.scalars.energy).all()
+        return
+    one = lambda place: -world.log_joint(target, place)  # noqa: E731
+    differ = trace.scalars.energy[:, -1] - jax.lax.map(one, states.position)
+    assert np.ptp(differ) < 0.01
+    assert np.ptp(trace.scalars.energy) > 1
+
+
 def test_nan_in_one_galaxy_leaves_the_other_alone(galaxies):
     sampler = SAMPLERS["gibbs"]
     (good, starts), (bad, others) = galaxies

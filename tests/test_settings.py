@@ -28,7 +28,7 @@ def test_options_override_the_file(tmp_path):
         ("model_error = -0.1", "at least 0"),
         ("t_host = 9.0", "all noise"),
         ("curve = 'ccm'", "none of calzetti-noll, paper"),
-        ("cross_term = 'whole'", "none of cut, anchored, full"),
+        ("cross_term = 'whole'", "none of anchored, cut, full"),
         ("target = 'clean'", "none of denoised, smoothed"),
         ("sampler = 'nuts'", "none of gibbs, langevin, split-gibbs"),
     ],

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost import coordinates
-from dustpost.assemble import build_target
 from dustpost.attenuation import band_attenuation
 from dustpost.diagnostics import fisher
 from dustpost.forward import templates
@@ -27,7 +26,7 @@ from dustpost.priors.screen import covered
 from dustpost.sample import sample
 from dustpost.settings import Settings
 from dustpost.simulate.survey import get_survey, point_spread
-from dustpost.starts import find_map
+from dustpost.starts import find_map, map_target
 
 SURVEY = "hsc-wide"
 LEAST_DUST = 0.1  # mag, of the galaxies that are used: without dust there is no pattern
@@ -151,7 +150,7 @@ def _fit(cutout: Cutout, settings: Settings, seed: int) -> dict[str, float]:
     found, true = tree["degeneracy"].sel(direction="screen"), cutout.truth.mean_attenuation
     draws = tree["posterior"]["mean_attenuation"].values
     low, high = np.quantile(draws, [0.16, 0.84])
-    target = build_target(cutout, settings)
+    target = map_target(cutout, settings)
     best = find_map(target).position
     return dict(
         true=true,

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from dustpost import coordinates
-from dustpost.assemble import build_target, weights_of
+from dustpost.assemble import weights_of
 from dustpost.diagnostics.summary import summarise
 from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
@@ -30,7 +30,7 @@ from dustpost.reproduce.pixels import fit_pixels
 from dustpost.reproduce.sources import View
 from dustpost.sample import sample_many
 from dustpost.settings import Settings
-from dustpost.starts import find_map
+from dustpost.starts import find_map, map_target
 
 FORMAT = 1  # of a kept result; raise it where their meaning changes
 VARIANTS = ("fiducial", "monochromatic")
@@ -101,7 +101,7 @@ def kept(view: View, variant: str, plan: Plan, method: str) -> Fit | None:
 def fit_map(cutout: Cutout, plan: Plan) -> Fit:
     """The maximum a posteriori as a fit of one draw."""
     begin = time.perf_counter()
-    target = build_target(cutout, plan.settings)
+    target = map_target(cutout, plan.settings)
     best = find_map(target)
     galaxy, seconds = jax.device_get(best.galaxy), time.perf_counter() - begin
     host, transmission = np.asarray(galaxy.host, float), np.asarray(galaxy.transmission, float)

@@ -49,6 +49,7 @@ class Scalars(NamedTuple):
     covering_fraction: Array
     log_screen: Array
     log_likelihood: Array
+    energy: Array
 
 
 class Trace(NamedTuple):
@@ -250,6 +251,7 @@ def _scalars(state: Any, target: Target) -> Scalars:
         ),
         log_screen=coordinates.log_screen(host, transmission),
         log_likelihood=log_likelihood(target.observation, state.galaxy.templates, state.flux.value),
+        energy=target.energy(state.position),
     )
 
 
