@@ -112,7 +112,7 @@ def batches() -> dict:
         short = dict(
             chains=2, relax=0, warmup=5, draws=5, keep=5, prior_draws=2, leapfrog=2, directions=4
         )
-        settings = Settings(**short, **write_networks(folder))
+        settings = Settings(cross_term="cut", **short, **write_networks(folder))
         objects = cutouts(folder, 2 * max(WIDTHS))
         for width in WIDTHS:
             plan = plan_of(settings, 1, "", width)

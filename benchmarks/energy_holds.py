@@ -1,7 +1,7 @@
 """Claim: the dust's energy holds; HMC on it alone stays where galaxies are.
 
     python -m benchmarks.energy_holds --pairs pairs.npz [--galaxies 24] [--sweeps 160]
-        [--weights FILE] [--seed 0]
+        [--sigma 0.2] [--weights FILE] [--seed 0]
 
 No data, no likelihood: chains start at noisy truths, x = D + sigma e, one for each host, and move
 by `dustpost.samplers.hmc` (14 steps a sweep, diagonal mass 1/sigma^2) on p_sigma(x | S). An
@@ -28,40 +28,39 @@ from dustpost.assemble import FAR
 from dustpost.priors.dust import load_dust_prior
 from dustpost.settings import SIGMA_ENERGY
 
-SIGMA = SIGMA_ENERGY
 RESULT = Path(__file__).with_suffix(".json")
 
 
 @jax.jit
-def sweep(prior, keys, places, hosts):
+def sweep(prior, sigma, keys, places, hosts):
     """One proposal of each chain; places and acceptance."""
 
     def one(inputs):
         key, x, host = inputs
-        log_prior = lambda x: prior.log_density(x, SIGMA, host)  # noqa: E731
-        return propose(key, x, SIGMA, log_prior, lambda x: prior.score(x, SIGMA, host))
+        log_prior = lambda x: prior.log_density(x, sigma, host)  # noqa: E731
+        return propose(key, x, sigma, log_prior, lambda x: prior.score(x, sigma, host))
 
     return jax.lax.map(one, (keys, places, hosts))
 
 
 @jax.jit
-def looks(prior, places, hosts):
+def looks(prior, sigma, places, hosts):
     """Mean A, covering fraction and energy of N(x), of each."""
 
     def one(inputs):
         x, host = inputs
-        transmission = prior.transmission(prior.denoise(x, SIGMA, host))
+        transmission = prior.transmission(prior.denoise(x, sigma, host))
         mean = coordinates.mean_attenuation(host, transmission, 1.0)
         covering = coordinates.covering_fraction(host, transmission, 1.0, 0.05)
-        return mean, covering, -prior.log_density(x, SIGMA, host)
+        return mean, covering, -prior.log_density(x, sigma, host)
 
     return jax.lax.map(one, (places, hosts))
 
 
 def main() -> None:
     """Run the chains and write the record."""
-    options = arguments(__doc__, galaxies=24, sweeps=160)
-    prior = load_dust_prior(options.weights, energy=True)
+    options = arguments(__doc__, galaxies=24, sweeps=160, sigma=SIGMA_ENERGY)
+    prior, sigma = load_dust_prior(options.weights, energy=True), jnp.asarray(options.sigma)
     with np.load(options.pairs) as pairs:
         hosts, maps = (
             jnp.asarray(pairs[name][-options.galaxies :], jnp.float32)
@@ -69,17 +68,17 @@ def main() -> None:
         )
     hosts = hosts / hosts.sum(axis=(1, 2), keepdims=True)
     key, noise = jax.random.split(jax.random.key(options.seed))
-    places = prior.latent(maps) + SIGMA * jax.random.normal(noise, maps.shape)
-    found, begin, rates = {"truths": looks(prior, places, hosts)}, time.process_time(), []
+    places = prior.latent(maps) + sigma * jax.random.normal(noise, maps.shape)
+    found, begin, rates = {"truths": looks(prior, sigma, places, hosts)}, time.process_time(), []
     clear = places - prior.latent(maps) + prior.latent(jnp.ones_like(maps))
-    found["no dust"] = looks(prior, clear, hosts)
+    found["no dust"] = looks(prior, sigma, clear, hosts)
     for number, sweep_key in enumerate(jax.random.split(key, options.sweeps), start=1):
         keys = jax.random.split(sweep_key, options.galaxies)
-        places, rate = sweep(prior, keys, places, hosts)
+        places, rate = sweep(prior, sigma, keys, places, hosts)
         rates.append(float(rate.mean()))
         if number % LOOK == 0:
-            found[f"after {number} sweeps"] = looks(prior, places, hosts)
-    found["chains"] = looks(prior, places, hosts)
+            found[f"after {number} sweeps"] = looks(prior, sigma, places, hosts)
+    found["chains"] = looks(prior, sigma, places, hosts)
     quantiles = partial(np.quantile, q=(0.16, 0.5, 0.84))
     record = {
         name: {
@@ -95,7 +94,7 @@ def main() -> None:
         galaxies=options.galaxies,
         sweeps=options.sweeps,
         seed=options.seed,
-        sigma=SIGMA,
+        sigma=options.sigma,
         leapfrog=FAR,
         acceptance=round(float(np.mean(rates)), 3),
         weights=prior.sha256,

@@ -73,7 +73,7 @@ def main() -> None:
     cutout = read([files("dustpost") / "data" / "demo.fits"])
     result = {"a": STEPS.tolist(), "seeds": options.seeds}
     for name in ("hsc64", "sim"):
-        target = build_target(cutout, Settings(host_prior=name))
+        target = build_target(cutout, Settings(cross_term="cut", host_prior=name))
         result[name] = profile(target, cutout.truth, options.seeds)
         print(name, result[name]["host"])
     OUT.write_text(json.dumps(result, indent=1) + "\n")

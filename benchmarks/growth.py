@@ -61,7 +61,9 @@ def analytic(side: int, bands: int, chains: int) -> float:
 
 def networks() -> dict:
     """With the shipped networks, the demo cutout."""
-    target = build_target(read([files("dustpost") / "data" / "demo.fits"]), Settings())
+    target = build_target(
+        read([files("dustpost") / "data" / "demo.fits"]), Settings(cross_term="cut")
+    )
     position = jax.jit(climb.start)(target)
     return {str(n): seconds(target, position, n, 4) for n in CHAINS}
 

@@ -20,14 +20,13 @@ STEP = 0.3
 LOOK = 20  # sweeps
 
 
-def arguments(about: str, galaxies: int, sweeps: int) -> argparse.Namespace:
-    """Options of the command line, with these defaults."""
+def arguments(about: str, **defaults: float) -> argparse.Namespace:
+    """Options of the command line; `galaxies`, `sweeps` and others with these defaults."""
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--galaxies", type=int, default=galaxies)
-    parser.add_argument("--sweeps", type=int, default=sweeps)
-    parser.add_argument("--seed", type=int, default=0)
+    for name, value in (defaults | {"seed": 0}).items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     return parser.parse_args()
 
 

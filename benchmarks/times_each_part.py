@@ -68,7 +68,9 @@ def end_to_end_seconds(warmup: int, draws: int) -> float:
 
 def measure() -> dict:
     """All timings, in seconds."""
-    target = build_target(read([files("dustpost") / "data" / "demo.fits"]), Settings())
+    target = build_target(
+        read([files("dustpost") / "data" / "demo.fits"]), Settings(cross_term="cut")
+    )
     position = climb.start(target)
     host, _ = jax.jit(Target.host_of)(target, position.host)
     transmission = jax.jit(Target.dust_of)(target, position.dust, host).transmission

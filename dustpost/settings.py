@@ -19,7 +19,7 @@ CHOICES = {
     "norm": ("lambda0", "paper"),
 }
 SIGMA_DUST = {"transmission": 0.05, "optical_depth": 0.05, "log_attenuation": 0.1}
-SIGMA_ENERGY = 0.1  # of the transmission
+SIGMA_ENERGY = 0.2  # of the transmission
 
 
 @dataclass(frozen=True)
