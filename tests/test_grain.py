@@ -74,6 +74,6 @@ def test_the_target_and_the_numpyro_model_have_it():
 def test_energies_have_it_and_scores_do_not():
     key, structure = draw_view(11, 0, 0)
     cutout = cutout_of(key, structure, get_survey("hsc-wide").bands)
-    energies = Settings(cross_term="anchored", host_prior="sim", grain=1.0)
-    assert build_target(cutout, energies).grain == 1.0
-    assert build_target(cutout, Settings(host_prior="sim", grain=1.0)).grain == 0.0
+    assert build_target(cutout, Settings(grain=1.0)).grain == 1.0
+    scores = Settings(cross_term="cut", host_prior="sim", grain=1.0)
+    assert build_target(cutout, scores).grain == 0.0
