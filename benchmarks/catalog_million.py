@@ -98,6 +98,7 @@ def main() -> None:
     rate = cost * steps * whole.chains / sweep
     galaxy = rate * (rest + sweep * sweeps)
     report = machine() | {
+        "command": f"python -m benchmarks.catalog_million --cross-term {whole.cross_term}",
         "settings": f"defaults, cross_term = {whole.cross_term}",
         "CPU seconds of a sweep": round(sweep, 3),
         "CPU seconds of the files": round(files, 2),
