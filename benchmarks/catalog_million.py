@@ -32,7 +32,7 @@ from dustpost.io.objects import Object
 from dustpost.io.read import read
 from dustpost.samplers import map as climb
 from dustpost.settings import Settings
-from dustpost.warm_up import STAGES, anchored, light_of
+from dustpost.warm_up import anchored, light_of, stages_of, sweeps_of
 
 DEMO = files("dustpost") / "data" / "demo.fits"
 PEAK = 67e12  # single precision operations a second of an H100 SXM, its maker's number
@@ -92,8 +92,7 @@ def main() -> None:
     )
     sweep = (many - few) / (options.draws[1] - options.draws[0])
     rest = few - sweep * options.draws[0] - files
-    stages = -(-whole.warmup // (STAGES * whole.keep)) * STAGES * whole.keep
-    sweeps = stages + whole.draws
+    sweeps = stages_of(whole) * sweeps_of(whole) + whole.draws
     cost, steps = operations(whole)
     rate = cost * steps * whole.chains / sweep
     galaxy = rate * (rest + sweep * sweeps)

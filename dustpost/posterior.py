@@ -312,29 +312,27 @@ class Target:
             dust = self.dust_of(position.dust, host)
             return Position(of_host + dust.cross, dust.score, jnp.zeros_like(position.slope))
 
-        def explicit(position):
-            host, of_host = self.host_of(position.host)
-            dust = self.dust_of(position.dust, host)
-            log_density, galaxy = self.explicit(host.image, dust.transmission, position.slope)
-            log_density = log_density + self.slope_prior.log_prob(position.slope)
-            score = Position(of_host + dust.cross, dust.score, jnp.zeros_like(position.slope))
-            return Explicit(log_density, host.log_density + dust.log_density, galaxy, score)
-
         def log_prior(position):
             host, _ = self.host_of(position.host)
             return host.log_density + self.dust_of(position.dust, host).log_density
 
-        return _block(score, explicit, log_prior, known)
+        return _block(score, self.whole, log_prior, known)
+
+    def whole(self, position: Position) -> "Explicit":
+        """All factors of the target at a position."""
+        host, of_host = self.host_of(position.host)
+        dust = self.dust_of(position.dust, host)
+        log_density, galaxy = self.explicit(host.image, dust.transmission, position.slope)
+        log_density = log_density + self.slope_prior.log_prob(position.slope)
+        score = Position(of_host + dust.cross, dust.score, jnp.zeros_like(position.slope))
+        return Explicit(log_density, host.log_density + dust.log_density, galaxy, score)
 
     def energy(self, position: Position) -> Array:
         """-ln of the posterior density, F integrated out, up to a constant; nan if unknown."""
         if self.joint_block().log_prior is None:
             return jnp.asarray(jnp.nan)
-        host, _ = self.host_of(position.host)
-        dust = self.dust_of(position.dust, host)
-        log_density, _ = self.explicit(host.image, dust.transmission, position.slope)
-        log_density = log_density + self.slope_prior.log_prob(position.slope)
-        return -(log_density + host.log_density + dust.log_density)
+        found = self.whole(position)
+        return -(found.log_density + found.log_prior)
 
     def drift(self, position: Position) -> tuple[Position, Galaxy]:
         """Gradient of the whole target (under cut, the paper's Eq. 3), and the galaxy there."""

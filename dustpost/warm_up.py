@@ -3,8 +3,8 @@
 A stage fits the dust's condition (where it is held, `cross_term = "anchored"`) and the frames
 of the moves (`dustpost.samplers.frame`) to where a galaxy's chains are, and sweeps from there;
 the last stage's are those of the draws. Where the dust is an energy of the transmission the first
-stage has at least the noise `HOT`: chains leave modes there in which at less noise they stay, such
-as dust everywhere but where it is.
+stage has at least the noise `settings.SIGMA_ENERGY`: chains leave modes there in which at less
+noise they stay, such as dust everywhere but where it is.
 """
 
 from typing import Any
@@ -17,11 +17,10 @@ from dustpost.posterior import Position, Target
 from dustpost.progress import Stage, quiet
 from dustpost.samplers import run, side_by_side
 from dustpost.samplers.choice import SAMPLERS
-from dustpost.settings import Settings
+from dustpost.settings import SIGMA_ENERGY, Settings
 from dustpost.starts import exact
 
 STAGES = 3
-HOT = 0.2  # of the dust's latent
 
 
 def warm_up(
@@ -48,7 +47,7 @@ def warm_up(
     tuning : NamedTuple
     """
     sampler, stages = SAMPLERS[settings.sampler], stages_of(settings)
-    sweeps = -(-settings.warmup // (stages * plan["chunk"])) * plan["chunk"]
+    sweeps = sweeps_of(settings)
     advance = progress("warm-up", stages * sweeps)
     stage_keys = jax.vmap(lambda one: jax.random.split(one, stages), out_axes=1)(key)
     for number, stage_key in enumerate(stage_keys):
@@ -79,12 +78,17 @@ def stages_of(settings: Settings) -> int:
     return STAGES if refit else 1
 
 
+def sweeps_of(settings: Settings) -> int:
+    """Sweeps of each stage, in whole chunks of `settings.keep`."""
+    return -(-settings.warmup // (stages_of(settings) * settings.keep)) * settings.keep
+
+
 def heated(target: Target, settings: Settings) -> Target:
     """The target of the first stage: with more noise of the dust, where it is an energy."""
     energy = exact(target) and target.dust_prior.coordinate == "transmission"
     if not energy or stages_of(settings) == 1:
         return target
-    return target.replace(sigma_dust=jnp.maximum(target.sigma_dust, HOT))
+    return target.replace(sigma_dust=jnp.maximum(target.sigma_dust, SIGMA_ENERGY))
 
 
 def _less_noisy(states: Any, target: Target, sigma: Array) -> Array:

@@ -7,8 +7,8 @@ import pytest
 
 from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from dustpost.samplers.run import start
-from dustpost.settings import Settings
-from dustpost.warm_up import HOT, heated, warm_up
+from dustpost.settings import SIGMA_ENERGY, Settings
+from dustpost.warm_up import heated, warm_up
 from tests import gaussian_world as world
 
 SETTINGS = Settings(cross_term="anchored", chains=8, warmup=45, directions=8)
@@ -24,7 +24,7 @@ SETTINGS = Settings(cross_term="anchored", chains=8, warmup=45, directions=8)
 )
 def test_energies_are_heated(settings, hot):
     target = world.target()
-    expected = HOT if hot else float(target.sigma_dust)
+    expected = SIGMA_ENERGY if hot else float(target.sigma_dust)
     assert float(heated(target, settings).sigma_dust) == pytest.approx(expected)
     noisy = target.replace(sigma_dust=jnp.asarray(0.3))
     assert float(heated(noisy, settings).sigma_dust) == pytest.approx(0.3)

@@ -47,6 +47,19 @@ class Energy(Protocol):
         """The denoised images as well."""
 
 
+class Learner(Protocol):
+    """What a task that learns from its own chains has beside the loop's own methods."""
+
+    denoiser: Energy
+    weight: float
+
+    def clean(self, key: Array, host: Array, transmission: Array) -> tuple[Array, tuple]:
+        """Clean images of pairs, and what the energy is given of them, (n, ...) each."""
+
+    def levels(self, key: Array, count: int) -> Array:
+        """Noise levels of chains, (count,)."""
+
+
 class Noisy(NamedTuple):
     """Noisy images: of data, or where chains are.
 
@@ -69,6 +82,22 @@ def noisy(key: Array, clean: Array, level: Array, given: tuple[Array, ...] = ())
     """Add noise of a level each, (n,), to clean images, (n, y, x)."""
     places = perturb(key, clean, variance_exploding(level[:, None, None]))
     return Noisy(places, level, given)
+
+
+def begin(key: Array, task: Learner, host: Array, transmission: Array) -> Noisy:
+    """Return chains at the noisy images of the first `MANY` pairs."""
+    level, pairs, noise = jax.random.split(key, 3)
+    clean, given = task.clean(pairs, host[:MANY], transmission[:MANY])
+    return noisy(noise, clean, task.levels(level, len(clean)), given)
+
+
+def learn(
+    key: Array, task: Learner, params: dict, chains: Noisy, host: Array, transmission: Array
+) -> tuple[Noisy, dict]:
+    """Take a `step` with the pairs of a batch."""
+    pairs, move = jax.random.split(key)
+    clean, given = task.clean(pairs, host, transmission)
+    return step(move, task.denoiser, params, chains, clean, task.weight, given)
 
 
 def step(

@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from dustpost.errors import DustpostError
-from dustpost.networks import batches, contrast, edm, energies
+from dustpost.networks import batches, edm, energies
 from dustpost.networks.coordinate import coordinate
 from dustpost.networks.denoiser import PARAMETERISATIONS, Denoiser
 from dustpost.networks.unet import condition, unet
@@ -99,31 +99,15 @@ class DustTask(NamedTuple):
         error = (weight * (found - clean) ** 2).mean(axis=(1, 2))
         return jnp.mean(edm.loss_weight(sigma, spread) * error)
 
-    def begin(self, key: Array, host: np.ndarray, transmission: np.ndarray) -> tuple:
-        """Return chains at noisy maps (`contrast.Noisy`); () where the weight is 0."""
-        if not self.weight:
-            return ()
-        level, *rest = jax.random.split(key, 3)
-        clean, given = self._pairs(rest[0], host[: contrast.MANY], transmission[: contrast.MANY])
-        ends = tuple(self.denoiser.moments.spread * end for end in CHAINS)
-        return contrast.noisy(rest[1], clean, batches.log_uniform(level, len(clean), ends), given)
-
-    def contrast(
-        self,
-        key: Array,
-        params: dict,
-        chains: contrast.Noisy,
-        host: np.ndarray,
-        transmission: np.ndarray,
-    ) -> tuple[contrast.Noisy, dict]:
-        """Move some chains and return them with the gradient, see `contrast.step`."""
-        grain, step = jax.random.split(key)
-        clean, given = self._pairs(grain, host, transmission)
-        return contrast.step(step, self.denoiser, params, chains, clean, self.weight, given)
-
-    def _pairs(self, key, host, transmission):
+    def clean(self, key: Array, host: Array, transmission: Array) -> tuple[Array, tuple]:
+        """Return v of maps and their conditions, see `contrast.Learner`."""
         clean = self.denoiser.axis.encode(jnp.asarray(transmission, jnp.float32))
         return clean, (self.given(key, jnp.asarray(host, jnp.float32)),)
+
+    def levels(self, key: Array, count: int) -> Array:
+        """Return noise levels of the chains, stratified in `CHAINS`, (count,)."""
+        ends = tuple(self.denoiser.moments.spread * end for end in CHAINS)
+        return batches.log_uniform(key, count, ends)
 
     def validate(
         self, params: dict, host: np.ndarray, transmission: np.ndarray

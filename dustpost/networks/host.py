@@ -22,7 +22,7 @@ import numpy as np
 from jax import Array
 
 from dustpost.coordinates import clean_from_image
-from dustpost.networks import batches, contrast, edm, energies, joint_task
+from dustpost.networks import batches, edm, energies, joint_task
 from dustpost.networks.joint import JointDenoiser
 
 LEVELS = (0.07, 0.14, 0.3, 1.0)  # tau where validation looks
@@ -97,26 +97,13 @@ class HostTask(NamedTuple):
         tied = tau >= joint_task.WORKING[0]
         return jnp.mean(energies.loss(parts, clean, z, tau, self.denoiser.host.spread, tied))
 
-    def begin(self, key: Array, host: np.ndarray, transmission: np.ndarray) -> tuple:
-        """Return chains at noisy hosts (`contrast.Noisy`); () where the weight is 0."""
-        if not self.weight:
-            return ()
-        peak, noise = jax.random.split(key)
-        clean = joint_task.peaked(peak, jnp.asarray(host[: contrast.MANY], jnp.float32))
-        return contrast.noisy(noise, clean, jnp.full(len(clean), LEVEL, clean.dtype))
+    def clean(self, key: Array, host: Array, transmission: Array) -> tuple[Array, tuple]:
+        """Return z0 of hosts, see `contrast.Learner`."""
+        return joint_task.peaked(key, jnp.asarray(host, jnp.float32)), ()
 
-    def contrast(
-        self,
-        key: Array,
-        params: dict,
-        chains: contrast.Noisy,
-        host: np.ndarray,
-        transmission: np.ndarray,
-    ) -> tuple[contrast.Noisy, dict]:
-        """Move some chains and return them with the gradient, see `contrast.step`."""
-        peak, step = jax.random.split(key)
-        clean = joint_task.peaked(peak, jnp.asarray(host))
-        return contrast.step(step, self.denoiser, params, chains, clean, self.weight)
+    def levels(self, key: Array, count: int) -> Array:
+        """Return the noise level of the chains, `LEVEL`, (count,)."""
+        return jnp.full(count, LEVEL)
 
     def validate(
         self, params: dict, host: np.ndarray, transmission: np.ndarray

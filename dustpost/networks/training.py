@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from dustpost.networks import checkpoint
+from dustpost.networks import checkpoint, contrast
 from dustpost.networks.batches import batch_of, turn
 from dustpost.networks.resume import adopt, check_resumable, load_state, save_state
 
@@ -122,10 +122,8 @@ class Config(NamedTuple):
 class TrainState(NamedTuple):
     """Everything that a resumed run needs.
 
-    `chains` are those of a task that learns from its own samples as well, which then has
-    `begin(key, host, transmission) -> chains` of all its pairs and, of a step's,
-    `contrast(key, params, chains, host, transmission) -> chains, gradient`; () where there are
-    none.
+    `chains` are those of a task that learns from its own samples as well, a
+    `dustpost.networks.contrast.Learner` with a weight; () where there are none.
     """
 
     params: dict
@@ -199,7 +197,7 @@ def train_step(
     parts, more = _prepare(task, config, host, transmission, state.step), ()
     if len(state.chains):
         key = _key_of_chains(config, state.step)
-        chains, gradient = task.contrast(key, state.params, state.chains, host, transmission)
+        chains, gradient = contrast.learn(key, task, state.params, state.chains, host, transmission)
         state, more = state._replace(chains=chains), (gradient,)
     return _update(config, state, [_gradient(task, state.params, part) for part in parts], more)
 
@@ -261,8 +259,9 @@ def train(
     if start is not None:
         params = adopt(state.params, start)
         state = state._replace(params=params, average=params)
-    if hasattr(task, "begin"):
-        chains = task.begin(_key_of_chains(config, -1), host[:known], transmission[:known])
+    if getattr(task, "weight", 0.0):
+        pairs = host[:known], transmission[:known]
+        chains = contrast.begin(_key_of_chains(config, -1), task, *pairs)
         state = state._replace(chains=chains)
     if resumed:
         state = load_state(out / STATE, state)
