@@ -40,6 +40,10 @@ Chains = Annotated[int | None, typer.Option(help="Chains.")]
 Warmup = Annotated[int | None, typer.Option(help="Sweeps before the draws.")]
 Draws = Annotated[int | None, typer.Option(help="Draws per chain.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
+Report = Annotated[
+    bool,
+    typer.Option("--report/--no-report", help="A report.html for each galaxy, some 2 MB and 6 s."),
+]
 Config = Annotated[Path | None, typer.Option(help="TOML with any of the settings of `sample`.")]
 
 
@@ -59,6 +63,7 @@ def run(
     warmup: Warmup = None,
     draws: Draws = None,
     seed: Seed = None,
+    report: Report = True,
     config: Config = None,
 ) -> None:
     """Sample every galaxy into STORE; run again to go on. Exit code 1 where some failed."""
@@ -66,7 +71,7 @@ def run(
     from dustpost.catalog import run as catalog
     from dustpost.catalog.status import sentences
 
-    wish = _wish(batch, bin, ebv, chains, warmup, draws, seed, config)
+    wish = _wish(batch, bin, ebv, chains, warmup, draws, seed, report, config)
     try:
         states = catalog.run(source, out, wish, workers, scheduler, retry_failed)
     except KeyboardInterrupt:
@@ -125,18 +130,19 @@ def estimate(
     warmup: Warmup = None,
     draws: Draws = None,
     seed: Seed = None,
+    report: Report = True,
     config: Config = None,
 ) -> None:
     """Galaxies an hour, measured on two batches; nothing is kept."""
     _begin()
     from dustpost.catalog import estimate as estimates
 
-    wish = _wish(batch, bin, ebv, chains, warmup, draws, seed, config)
+    wish = _wish(batch, bin, ebv, chains, warmup, draws, seed, report, config)
     found = estimates.estimate(source, wish, workers, scheduler)
     print("\n".join(estimates.sentences(*found)))
 
 
-def _wish(batch, bin, ebv, chains, warmup, draws, seed, config):
+def _wish(batch, bin, ebv, chains, warmup, draws, seed, report, config):
     from dustpost.catalog.memory import check_width
     from dustpost.catalog.run import Wish
     from dustpost.settings import read_settings
@@ -147,7 +153,7 @@ def _wish(batch, bin, ebv, chains, warmup, draws, seed, config):
     settings = read_settings(config, options)
     if batch is not None:
         check_width(batch, settings)
-    return Wish(settings, bin, ebv or "", batch)
+    return Wish(settings, bin, ebv or "", batch, report)
 
 
 def _begin() -> None:

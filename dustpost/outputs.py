@@ -41,7 +41,11 @@ HEADER = {
 
 
 def write_outputs(
-    folder: Path, tree: xr.DataTree, cutout: Cutout, findings: Sequence[Finding]
+    folder: Path,
+    tree: xr.DataTree,
+    cutout: Cutout,
+    findings: Sequence[Finding],
+    report: bool = True,
 ) -> list[Row]:
     """Write posterior.nc, dustmap.fits, summary.ecsv and report.html.
 
@@ -53,6 +57,8 @@ def write_outputs(
     cutout : Cutout
     findings : sequence of Finding
         What the checks at the door said.
+    report : bool
+        Whether report.html is written, which takes longer than the others together.
 
     Returns
     -------
@@ -65,7 +71,8 @@ def write_outputs(
     write_posterior(folder / "posterior.nc", tree)
     write_dustmap(folder / "dustmap.fits", dustmap_images(tree), cutout, columns, _header(settings))
     write_summary(folder / "summary.ecsv", rows, tree)
-    write_report(folder / "report.html", tree, cutout, findings, rows)
+    if report:
+        write_report(folder / "report.html", tree, cutout, findings, rows)
     return rows
 
 

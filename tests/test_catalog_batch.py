@@ -46,9 +46,10 @@ def objects(tmp_path_factory) -> dict[str, Object]:
 def test_no_bit_depends_on_neighbours_or_order(plan, objects, tmp_path):
     orders = (["a", "bad", "b", "c"], ["c", "a", "bad"], ["b"])
     stores = [Store(tmp_path / str(number)) for number in range(len(orders))]
-    for store, order in zip(stores, orders, strict=True):
+    plans = [plan, plan, replace(plan, report=False)]
+    for store, one, order in zip(stores, plans, orders, strict=True):
         store.create()
-        found = batch.work(str(store.root), plan, [objects[name] for name in order])
+        found = batch.work(str(store.root), one, [objects[name] for name in order])
         states = {one.object_id: one.state for one in found}
         expected = {name: "failed" if name == "bad" else "done" for name in order}
         assert states == expected, found
@@ -63,6 +64,7 @@ def test_no_bit_depends_on_neighbours_or_order(plan, objects, tmp_path):
                 assert here.identical(there), name
                 assert float(here["posterior"]["delta"].std()) > 0
     assert {path.name for path in first.folder("a").iterdir()} == set(FILES)
+    assert {path.name for path in stores[2].folder("b").iterdir()} == set(FILES) - {"report.html"}
     again = batch.work(str(first.root), plan, [objects["a"]])
     assert [one.state for one in again] == ["there"]
 

@@ -37,7 +37,7 @@ def tree(cutout):
 def store(tmp_path_factory, cutout, tree) -> Store:
     made = Store(tmp_path_factory.mktemp("collect") / "store")
     made.create()
-    made.begin(Plan(Settings(), 1, "", 1, "cpu x86_64", ("dustpost 0",), ("a", "b")))
+    made.begin(Plan(Settings(), 1, "", 1, True, "cpu x86_64", ("dustpost 0",), ("a", "b")))
     made.ask(
         [
             Object("given", ("a.fits",), ra=10.0, dec=-5.0),

@@ -22,7 +22,7 @@ from dustpost.errors import DustpostError
 from dustpost.io.objects import Object, read_objects
 from dustpost.settings import Settings
 
-SOME = plan.Plan(Settings(), 1, "", 1, "cpu x86_64", ("dustpost 0",), ("a", "b"))
+SOME = plan.Plan(Settings(), 1, "", 1, True, "cpu x86_64", ("dustpost 0",), ("a", "b"))
 
 
 @pytest.fixture
@@ -118,8 +118,9 @@ def test_what_died_is_swept(opened):
 def test_a_plan_survives_and_others_are_refused(opened):
     opened.begin(SOME)
     assert opened.plan() == SOME
-    for other in (replace(SOME, width=2), replace(SOME, settings=Settings(seed=1))):
-        with pytest.raises(DustpostError, match="the store was begun with (width|seed) = "):
+    others = replace(SOME, width=2), replace(SOME, report=False)
+    for other in (*others, replace(SOME, settings=Settings(seed=1))):
+        with pytest.raises(DustpostError, match="the store was begun with (width|report|seed) = "):
             plan.check_same(other, SOME, opened.root)
     (opened.root / store.PLAN).write_text(json.dumps({"settings": {"seed": 0}}))
     with pytest.raises(DustpostError, match="no plan of a store"):

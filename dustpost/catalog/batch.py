@@ -173,7 +173,7 @@ def _batch(store: Store, plan: Plan, batch: Sequence[Ready]) -> list[Outcome]:
             outcomes.append(_failed(store, one.object_id, found))
             continue
         try:
-            new = store.land(one.object_id, _writer(found, one))
+            new = store.land(one.object_id, _writer(found, one, plan.report))
         except StoreError:
             raise
         except DustpostError as error:
@@ -183,8 +183,8 @@ def _batch(store: Store, plan: Plan, batch: Sequence[Ready]) -> list[Outcome]:
     return outcomes
 
 
-def _writer(tree, one: Ready):
-    return lambda folder: write_outputs(folder, tree, one.cutout, one.findings)
+def _writer(tree, one: Ready, report: bool):
+    return lambda folder: write_outputs(folder, tree, one.cutout, one.findings, report)
 
 
 def _failed(store: Store, object_id: str, error: Exception) -> Outcome:

@@ -36,6 +36,8 @@ class Plan:
         "" or "sfd", see `io.galactic`.
     width : int
         Galaxies side by side in the compiled call; the last batch is filled up.
+    report : bool
+        Whether a galaxy has its report.html.
     device : str
         Kind of device, on which draws repeat bit by bit.
     versions : tuple of str
@@ -47,12 +49,13 @@ class Plan:
     bin: int
     ebv: str
     width: int
+    report: bool
     device: str
     versions: tuple[str, ...]
     weights: tuple[str, str]
 
 
-def plan_of(settings: Settings, bin: int, ebv: str, width: int) -> Plan:
+def plan_of(settings: Settings, bin: int, ebv: str, width: int, report: bool = True) -> Plan:
     """The plan that this process would begin a store with.
 
     Raises
@@ -60,7 +63,8 @@ def plan_of(settings: Settings, bin: int, ebv: str, width: int) -> Plan:
     DustpostError
         Weights are missing, damaged, or not those that their card describes.
     """
-    return Plan(settings, bin, ebv, width, device_kind(), versions(), weights_of(settings))
+    here = device_kind(), versions(), weights_of(settings)
+    return Plan(settings, bin, ebv, width, report, *here)
 
 
 def device_kind() -> str:
@@ -83,7 +87,7 @@ def check_here(plan: Plan) -> None:
     DustpostError
         Names what differs and the host.
     """
-    here = plan_of(plan.settings, plan.bin, plan.ebv, plan.width)
+    here = plan_of(plan.settings, plan.bin, plan.ebv, plan.width, plan.report)
     for name in ("versions", "weights", "device"):
         if getattr(here, name) != getattr(plan, name):
             raise DustpostError(

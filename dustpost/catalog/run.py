@@ -44,12 +44,15 @@ class Wish(NamedTuple):
         "" or "sfd".
     width : int, optional
         Galaxies side by side; by default from memory.
+    report : bool
+        Write report.html as well.
     """
 
     settings: Settings
     bin: int = 1
     ebv: str = ""
     width: int | None = None
+    report: bool = True
 
 
 def run(
@@ -134,7 +137,7 @@ def describe(wish: Wish) -> Plan:
     """The plan by a worker's own lights; runs there."""
     keep_programs()
     width = wish.width or width_for(*device_memory(), wish.settings)
-    return plan_of(wish.settings, wish.bin, wish.ebv, width)
+    return plan_of(wish.settings, wish.bin, wish.ebv, width, wish.report)
 
 
 def ask_worker(client: Client, wish: Wish) -> Plan:

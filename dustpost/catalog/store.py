@@ -3,7 +3,8 @@
 STORE/
   store.json                   the plan, see `plan`
   objects.parquet              the galaxies that were asked for
-  galaxies/<shard>/<id>/       posterior.nc, dustmap.fits, summary.ecsv, report.html
+  galaxies/<shard>/<id>/       posterior.nc, dustmap.fits, summary.ecsv and, unless the plan says
+                               no, report.html
   failed/<shard>/<id>.json     object_id and the sentence why
   partial/                     what is being written
   manifest.parquet             object_id, state, reason; made anew from all this
@@ -116,7 +117,7 @@ class Store:
             parquet.write_table(pa.Table.from_pylist(rows, SCHEMA), partial)
 
     def folder(self, object_id: str) -> Path:
-        """Where the four files of a galaxy are, once it is done."""
+        """Where the files of a galaxy are, once it is done."""
         return self.root / "galaxies" / shard_of(object_id) / name_of(object_id)
 
     def is_done(self, object_id: str) -> bool:

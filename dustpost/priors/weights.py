@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,8 +72,7 @@ def _build(path: Path, expected: str | None, rebuild, kind: str) -> Weights:
     params, metadata = checkpoint.load(path, expected)
     try:
         denoiser = rebuild({name: json.loads(value) for name, value in metadata.items()})
-        wanted = jax.eval_shape(denoiser.init, jax.random.key(0))
-        same = jax.tree.map(lambda a, b: a.shape == b.shape, wanted, params)
+        same = jax.tree.map(lambda a, b: a.shape == b.shape, _wanted(denoiser), params)
         if not all(jax.tree.leaves(same)):
             raise ValueError("shapes of the tensors")
     except (DustpostError, KeyError, TypeError, ValueError) as error:
@@ -86,3 +86,8 @@ def _build(path: Path, expected: str | None, rebuild, kind: str) -> Weights:
         description=tuple(sorted(metadata.items())),
         sha256=checkpoint.sha256(path),
     )
+
+
+@lru_cache  # a catalogue asks for every galaxy, and tracing takes half a second
+def _wanted(denoiser: Any) -> Any:
+    return jax.eval_shape(denoiser.init, jax.random.key(0))
