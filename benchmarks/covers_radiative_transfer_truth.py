@@ -3,7 +3,7 @@
     python benchmarks/covers_radiative_transfer_truth.py --data ../shared/data/rt
         [--out out/rt] [--noise 30 100] [--variants fiducial monochromatic]
         [--methods map pixels anchored cut full] [--galaxies N] [--views N] [--batch N]
-        [--config TOML] [--model-error F] [--seed N] [--table]
+        [--config TOML] [--model-error F] [--seed N] [--table] [--to STEM]
 
 Views of RADMC-3D (dust mixed with stars in three dimensions, multiple scattering), blurred by
 HSC's PSFs, with noise in the ratios of HSC's depths at a peak S/N in r of 30 and 100; without
@@ -17,8 +17,8 @@ anchored the same with --cross-term anchored
 full     the same with the cross term
 
 Every fit is kept in OUT/fits; the same command goes on, others may run beside it. What is
-there is scored (--table does only that) and written beside this file: .ecsv holds all
-scores in bins of covering fraction and mean A (`dustpost.reproduce.score`), .json the aims.
+there is scored (--table does only that) and written beside this file, under --to: .ecsv holds
+all scores in bins of covering fraction and mean A (`dustpost.reproduce.score`), .json the aims.
 A light-weighted A is slightly negative where light is scattered towards us; delta is scored
 where mean A > 0.03 mag; the three views of a galaxy are not independent, and errors are over
 galaxies.
@@ -43,7 +43,6 @@ from dustpost.reproduce.fit import Fit
 from dustpost.reproduce.sources import View, find_views
 from dustpost.settings import read_settings
 
-TABLE, AIMS = (Path(__file__).with_suffix(suffix) for suffix in (".ecsv", ".json"))
 POSTERIORS = ("anchored", "cut", "full")
 METHODS = ("map", "pixels", *POSTERIORS)
 GOALS = {  # of covering fractions below 0.9
@@ -162,6 +161,7 @@ def main() -> None:
     parser.add_argument("--model-error", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(""))
     options = parser.parse_args()
     views = find_views(options.data, options.galaxies, options.views, options.seed)
     if not options.table:
@@ -176,9 +176,9 @@ def main() -> None:
         spent=spent,
         aims=lines,
     )
-    with atomic_write(TABLE) as path:
+    with atomic_write(options.to.with_suffix(".ecsv")) as path:
         table.write(path, format="ascii.ecsv")
-    with atomic_write(AIMS) as path:
+    with atomic_write(options.to.with_suffix(".json")) as path:
         path.write_text(json.dumps(report, indent=1) + "\n")
     print(markdown(lines))
     print(json.dumps(spent, indent=1))

@@ -106,7 +106,7 @@ def test_a_cutout_of_other_bands_is_refused(ideal):
         exposure.observe(far, 30.0, 0)
 
 
-def test_a_name_holds_all_that_a_result_depends_on(tmp_path):
+def test_a_name_holds_all_that_a_result_depends_on(tmp_path, monkeypatch):
     view = View("toy_0", "toy", lambda grey: None)
     plan = trial.Plan(tmp_path, Settings(), 30.0)
     at = partial(trial.place, view, "fiducial")
@@ -116,6 +116,9 @@ def test_a_name_holds_all_that_a_result_depends_on(tmp_path):
     wider = dict(settings=Settings(model_error=0.1))
     for change in (dict(signal_to_noise=100.0), wider, dict(source="b")):
         assert at(replace(plan, **change), "map") != at(plan, "map")
+    before = at(plan, "posterior")
+    monkeypatch.setattr(trial, "USUAL", "others")
+    assert at(plan, "posterior") != before
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from dustpost.assemble import weights_of
+from dustpost.assemble import USUAL, weights_of
 from dustpost.errors import DustpostError
 from dustpost.io.folder import atomic_write, prepare_output
 from dustpost.ladder import analytic, network
@@ -201,8 +201,8 @@ def _kept(folder: Path, plan: Plan, fraction: float, depth: float) -> dict[str, 
     """One row: read if it is there, else measured and written."""
     task = plan.task(fraction, depth)
     plain = {k: asdict(v) if k == "settings" else v for k, v in task.items()}
-    weights = weights_of(plan.settings) if plan.settings else None
-    mark = sha256(json.dumps([FORMAT, plain, weights], sort_keys=True).encode()).hexdigest()[:10]
+    networks = (USUAL, weights_of(plan.settings)) if plan.settings else None
+    mark = sha256(json.dumps([FORMAT, plain, networks], sort_keys=True).encode()).hexdigest()[:10]
     path = folder / f"{plan.prior}_{depth:g}_{fraction:g}_{mark}.json"
     if not path.exists():
         measure = analytic.measure if plan.prior == "analytic" else network.measure

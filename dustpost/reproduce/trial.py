@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from dustpost import coordinates
-from dustpost.assemble import weights_of
+from dustpost.assemble import USUAL, weights_of
 from dustpost.diagnostics.summary import summarise
 from dustpost.errors import DustpostError
 from dustpost.io.cutout import Cutout
@@ -198,5 +198,5 @@ def _mark(plan: Plan, method: str) -> str:
     if method in ("truth", "pixels"):
         task = [*seen, plan.settings.seed]
     else:
-        task = [*seen, settings, weights_of(plan.settings)]
+        task = [*seen, settings, USUAL, weights_of(plan.settings)]
     return sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:10]
