@@ -430,7 +430,7 @@ def along_orbit(target, truth: Position, direction) -> jax.Array:
     host, origin = target.host_of(truth.host)[0], (truth.dust, truth.slope)
     line = orbit.line(target.dust_block(host), origin, (direction, jnp.zeros(())))
     ends = [line.evaluate(jnp.asarray(t)) for t in (0.01, -0.01)]
-    slopes = [found.score + found.gradient for found in ends]
+    slopes = [found.force for found in ends]
     return jnp.maximum((slopes[1] - slopes[0]) / 0.02, 1.0)
 
 

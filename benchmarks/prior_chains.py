@@ -41,12 +41,12 @@ def propose(
     """One proposal on the density of `log_prior` times exp(`factor`): place, acceptance."""
 
     def total(at):
-        value = factor(at)
-        return log_prior(at) + value, value
+        value, prior = factor(at), log_prior(at)
+        return prior + value, (value, prior)
 
     def evaluate(at):
-        (_, value), gradient = jax.value_and_grad(total, has_aux=True)(at)
-        return Evaluation(jnp.zeros_like(at), value, gradient, None)
+        (_, (value, prior)), gradient = jax.value_and_grad(total, has_aux=True)(at)
+        return Evaluation(None, value, gradient, None, prior)
 
     block = Block(score, evaluate, log_prior)
     mass = jnp.full_like(place, sigma**-2)

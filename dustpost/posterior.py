@@ -94,21 +94,31 @@ class Evaluation(NamedTuple):
 
     Attributes
     ----------
-    score : pytree
-        Gradient of the prior known by its score, of the block's shape; 0 for variables
-        whose prior is explicit.
+    score : pytree or None
+        Gradient of the prior known by its score, of the block's shape; 0 for variables whose
+        prior is explicit. None where all of it is in `gradient`.
     log_density : Array, ()
         Explicit part: collapsed likelihood and explicit priors.
     gradient : pytree
-        Gradient of the explicit part; where the block has a `log_prior`, maybe that of the
-        two together, and `score` is then 0.
+        Gradient of the explicit part; where there is no score, of `log_prior` as well, for one
+        pull-back serves both.
     galaxy : Galaxy
+    log_prior : Array, ()
+        Log of the networks' density up to a constant, where the block has a `log_prior`.
     """
 
     score: Any
     log_density: Array
     gradient: Any
     galaxy: Galaxy
+    log_prior: Array | float = 0.0
+
+    @property
+    def force(self) -> Any:
+        """Gradient of the whole target."""
+        if self.score is None:
+            return self.gradient
+        return jax.tree.map(jnp.add, self.score, self.gradient)
 
 
 class Block(NamedTuple):
@@ -274,7 +284,8 @@ class Target:
         def log_prior(moving):
             return self.dust_of(moving[0], host).log_density
 
-        return _block(score, explicit, log_prior, self.dust_prior.log_density is not None)
+        known = self.dust_prior.log_density is not None
+        return _block(score, explicit, log_prior if known else None)
 
     def host_block(self, dust: Array, slope: Array) -> Block:
         """Block of z given x and delta; D follows the host."""
@@ -286,14 +297,20 @@ class Target:
                 return self.host_of(moving)[1]
             return block.score(place(moving)).host
 
-        def evaluate(moving):
-            found = block.evaluate(place(moving))
-            return found._replace(score=found.score.host, gradient=found.gradient.host)
-
         density = block.log_prior if self.cross_term == "full" else None
         if self.cross_term != "full" and self.host_prior.log_density is not None:
             density = lambda at: self.host_prior.log_density(at.host, self.sigma_host)  # noqa: E731
         log_prior = None if density is None else lambda moving: density(place(moving))
+
+        def evaluate(moving):
+            found = block.evaluate(place(moving))
+            of_prior = None if found.score is None else found.score.host
+            found = found._replace(score=of_prior, gradient=found.gradient.host)
+            if found.score is None or log_prior is None:
+                return found
+            # of a cut posterior, whose gradient has none of it
+            return found._replace(log_prior=log_prior(moving))
+
         return Block(score, evaluate, log_prior)
 
     def joint_block(self) -> Block:
@@ -316,7 +333,7 @@ class Target:
             host, _ = self.host_of(position.host)
             return host.log_density + self.dust_of(position.dust, host).log_density
 
-        return _block(score, self.whole, log_prior, known)
+        return _block(score, self.whole, log_prior if known else None)
 
     def whole(self, position: Position) -> "Explicit":
         """All factors of the target at a position."""
@@ -337,7 +354,7 @@ class Target:
     def drift(self, position: Position) -> tuple[Position, Galaxy]:
         """Gradient of the whole target (under cut, the paper's Eq. 3), and the galaxy there."""
         found = self.joint_block().evaluate(position)
-        return jax.tree.map(jnp.add, found.score, found.gradient), found.galaxy
+        return found.force, found.galaxy
 
 
 class Explicit(NamedTuple):
@@ -349,8 +366,9 @@ class Explicit(NamedTuple):
     score: Any
 
 
-def _block(score: Callable, explicit: Callable, log_prior: Callable, known: bool) -> Block:
+def _block(score: Callable, explicit: Callable, log_prior: Callable | None) -> Block:
     """A block of explicit(moving) -> `Explicit`; where the prior is known, of one gradient."""
+    known = log_prior is not None
 
     def total(moving):
         found = explicit(moving)
@@ -358,7 +376,7 @@ def _block(score: Callable, explicit: Callable, log_prior: Callable, known: bool
 
     def evaluate(moving):
         (_, found), gradient = jax.value_and_grad(total, has_aux=True)(moving)
-        of_prior = jax.tree.map(jnp.zeros_like, found.score) if known else found.score
-        return Evaluation(of_prior, found.log_density, gradient, found.galaxy)
+        of_prior = None if known else found.score
+        return Evaluation(of_prior, found.log_density, gradient, found.galaxy, found.log_prior)
 
-    return Block(score, evaluate, log_prior if known else None)
+    return Block(score, evaluate, log_prior)

@@ -123,13 +123,9 @@ def retune(key: Array, states: Any, targets: list[Target], tuning: Any, settings
     found = []
     for number, part in enumerate(parts(settings, len(targets))):
         mine, first = jax.tree.map(lambda x, part=part: x[part], (states, tuning))
-        fitted = fit(
-            key[number],
-            mine,
-            targets[number],
-            jax.tree.map(lambda x: x[0], first),
-            rank=settings.directions,
-        )
+        # without the frames of before, which it has no use for: they would compile it anew
+        one = jax.tree.map(lambda x: x[0], first)._replace(frames={})
+        fitted = fit(key[number], mine, targets[number], one, rank=settings.directions)
         fitted = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), fitted)
         found.append(fitted._replace(step=first.step))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *found)

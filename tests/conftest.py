@@ -47,9 +47,9 @@ def shared_data() -> Path:
     return folder
 
 
-# Linux grants a process 65530 memory mappings (vm.max_map_count), and each compiled program
-# takes a few
-MAPPINGS = 8_000
+# Linux grants a process 65530 memory mappings (vm.max_map_count); the programs of a fit take
+# 13000 and 3 GB
+MAPPINGS = 25_000
 
 
 def _mappings() -> int:

@@ -99,33 +99,6 @@ def test_posterior_follows_its_contract(results):
 
 
 @needs_hsc64
-@pytest.mark.parametrize("name", ["langevin", "split-gibbs"])
-def test_the_other_samplers(dustpost, results, tmp_path, name):
-    code, out, _ = dustpost(
-        "sample", DEMO, "--out", tmp_path, "--config", results / "short.toml", "--sampler", name
-    )
-    assert code == 0
-    tree = open_posterior(tmp_path / "demo" / "posterior.nc")
-    assert tree["constant_data"].attrs["sampler"] == name
-    assert np.isfinite(tree["posterior"]["F"]).all()
-    assert ("has no acceptance" in out) == (name == "langevin")
-
-
-@needs_hsc64
-def test_the_cut_posterior(dustpost, results, tmp_path):
-    """Scores, from the MAP: host and dust in turn."""
-    arguments = "--out", tmp_path, "--config", results / "short.toml", "--cross-term", "cut"
-    code, out, _ = dustpost("demo", *arguments)
-    assert code == 0
-    tree = open_posterior(tmp_path / "demo" / "posterior.nc")
-    assert tree["constant_data"].attrs["cross_term"] == "cut"
-    stats = tree["sample_stats"]
-    assert {"acceptance_dust", "acceptance_host", "acceptance_orbit"} <= set(stats.data_vars)
-    assert "energy" not in stats
-    assert stats["acceptance_dust"].mean() > 0.1
-
-
-@needs_hsc64
 def test_a_seed_repeats(dustpost, results, tmp_path):
     dustpost("demo", "--out", tmp_path, "--config", results / "short.toml")
     first, second = (
@@ -239,3 +212,31 @@ def test_a_choice_is_drawn_as_the_fit_is(results):
         np.testing.assert_allclose(
             again["posterior"][name], tree["posterior"][name], rtol=1e-4, atol=1e-6
         )
+
+
+# last: each has programs of its own
+@needs_hsc64
+@pytest.mark.parametrize("name", ["langevin", "split-gibbs"])
+def test_the_other_samplers(dustpost, results, tmp_path, name):
+    code, out, _ = dustpost(
+        "sample", DEMO, "--out", tmp_path, "--config", results / "short.toml", "--sampler", name
+    )
+    assert code == 0
+    tree = open_posterior(tmp_path / "demo" / "posterior.nc")
+    assert tree["constant_data"].attrs["sampler"] == name
+    assert np.isfinite(tree["posterior"]["F"]).all()
+    assert ("has no acceptance" in out) == (name == "langevin")
+
+
+@needs_hsc64
+def test_the_cut_posterior(dustpost, results, tmp_path):
+    """Scores, from the MAP: host and dust in turn."""
+    arguments = "--out", tmp_path, "--config", results / "short.toml", "--cross-term", "cut"
+    code, out, _ = dustpost("demo", *arguments)
+    assert code == 0
+    tree = open_posterior(tmp_path / "demo" / "posterior.nc")
+    assert tree["constant_data"].attrs["cross_term"] == "cut"
+    stats = tree["sample_stats"]
+    assert {"acceptance_dust", "acceptance_host", "acceptance_orbit"} <= set(stats.data_vars)
+    assert "energy" not in stats
+    assert stats["acceptance_dust"].mean() > 0.1

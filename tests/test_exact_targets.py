@@ -26,12 +26,11 @@ def gradient(target, latents):
     """Score of the posterior, prior and likelihood; latents (latent, y, x)."""
     slope = jnp.asarray(0.1)
     if len(latents) == 2:
-        found = target.joint_block().evaluate(Position(*latents, slope))
-        total = jax.tree.map(jnp.add, found.score, found.gradient)
+        total = target.joint_block().evaluate(Position(*latents, slope)).force
         return jnp.stack([total.host, total.dust])
     nothing = jnp.zeros_like(latents[0])
     found = target.dust_block(Host(nothing, nothing)).evaluate((latents[0], slope))
-    return (found.score[0] + found.gradient[0])[None]
+    return found.force[0][None]
 
 
 @pytest.mark.parametrize("name", CELLS)

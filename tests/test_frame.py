@@ -106,7 +106,8 @@ def test_a_wrapped_block_is_the_block(observed):
     assert seen.score(y) @ along == pytest.approx(float(prior), rel=1e-3)
     found = seen.evaluate(y)  # its prior has a density, and both share a gradient
     assert found.gradient @ along == pytest.approx(float(explicit + prior), rel=1e-3)
-    assert not found.score.any()
+    assert found.score is None
+    assert found.log_prior == pytest.approx(float(seen.log_prior(y)), rel=1e-6)
     still = frame.place(seat, origin, jnp.zeros(SIZE))
     np.testing.assert_array_equal(still[0], position.dust)
 

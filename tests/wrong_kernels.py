@@ -61,10 +61,10 @@ def with_ratio(rule: Callable, always: bool = False) -> Callable:
 
         def leapfrog(carry, _):
             place, momentum, found = carry
-            momentum = momentum + 0.5 * step * hmc.force(found)
+            momentum = momentum + 0.5 * step * hmc.flat(found.force)
             place = place + step * momentum / mass
             found = block.evaluate(unravel(place))
-            momentum = momentum + 0.5 * step * hmc.force(found)
+            momentum = momentum + 0.5 * step * hmc.flat(found.force)
             return (place, momentum, found), (place, flat(found.score))
 
         begin = start, momentum, state.evaluation

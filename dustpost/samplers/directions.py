@@ -78,58 +78,58 @@ def fit(
     explicit, _ = ravel_pytree(known)
     chains, rank = len(jax.tree.leaves(states)[0]), min(rank, size.size)
 
-    def derivatives(state):
-        """J v, M v, T^T M v and what C hides of M v, of unit vectors v in turn; T^T T + Q."""
-        block, moving = at(state)
-        start = ravel_pytree(moving)[0]
+    def near(look, start, vectors):
+        """`look` at the place itself, and as far as `REACH` along unit vectors, in turn."""
+        # whole batches compile once
+        fill = jnp.zeros((1 + -(len(vectors) + 1) % BATCH, size.size), vectors.dtype)
+        moves = jnp.concatenate([fill, vectors])
+        reach = lambda v: look(start + REACH * size * v)  # noqa: E731
+        looks = jax.lax.map(reach, moves, batch_size=BATCH)
+        return (jax.tree.map(lambda x, at=at: x[at], looks) for at in (0, slice(len(fill), None)))
 
-        def seen(place):
+    def derivatives(state, vectors):
+        """J v, M v, T^T M v and what C hides of M v, of unit vectors v; T^T T + Q."""
+        block, moving = at(state)
+
+        def look(place):
             found = block.evaluate(unravel(place))
             # where there is a density its gradient is not kept apart
-            score = found.score if block.log_prior is None else block.score(unravel(place))
-            return size * ravel_pytree(score)[0], found.galaxy
+            score = block.score(unravel(place)) if found.score is None else found.score
+            return size * hmc.flat(score), found.galaxy.templates, found.galaxy.estimate
 
-        score, galaxy = seen(start)
-        flux = galaxy.estimate[:, None, None]
-        model = flux * galaxy.templates
-        hidden = hidden_by_colour(observation, galaxy.templates)
-
-        def one(v):
-            moved, shifted = seen(start + REACH * size * v)
-            slope = (flux * shifted.templates - model) / REACH
-            passed = jnp.where(explicit > 0, 0.0, v + (moved - score) / REACH)
-            of_flux = jnp.sum(slope * model * ivar, axis=(-2, -1))
-            return passed, (slope * jnp.sqrt(ivar)).ravel(), of_flux, hidden(slope)
-
+        here, there = near(look, hmc.flat(moving), vectors)
+        (score, templates, estimate), (moved, shifted, _) = here, there
+        flux = estimate[:, None, None]
+        model = flux * templates
+        slopes = (flux[None] * shifted - model[None]) / REACH
+        passed = jnp.where(explicit[None] > 0, 0.0, vectors + (moved - score[None]) / REACH)
+        of_flux = jnp.sum(slopes * (model * ivar)[None], axis=(-2, -1))
         norm = jnp.diag(jnp.sum(model**2 * ivar, axis=(-2, -1)))
         # a flux of no weight would leave nothing to invert
-        norm = norm + fluxes(jnp.log(jnp.maximum(galaxy.estimate, 1e-30))) + 1e-6 * norm
-        return lambda vectors: jax.lax.map(one, vectors, batch_size=BATCH), norm
+        norm = norm + fluxes(jnp.log(jnp.maximum(estimate, 1e-30))) + 1e-6 * norm
+        taken = jax.vmap(hidden_by_colour(observation, templates))(slopes)
+        weighted = (slopes * jnp.sqrt(ivar)[None]).reshape(len(slopes), -1)
+        return passed, weighted, of_flux, taken, norm
 
-    def curvature(state):
-        """(P - 1) v by the target's own gradient, of unit vectors v in turn."""
+    def curvature(state, vectors):
+        """(P - 1) v by the target's own gradient, of unit vectors v."""
         block, moving = at(state)
-        start = ravel_pytree(moving)[0]
-
-        def force(place):
-            return size * hmc.force(block.evaluate(unravel(place)))
-
-        here = force(start)
-        one = lambda v: (here - force(start + REACH * size * v)) / REACH - v  # noqa: E731
-        return lambda vectors: jax.lax.map(one, vectors, batch_size=BATCH)
+        force = lambda place: size * hmc.flat(block.evaluate(unravel(place)).force)  # noqa: E731
+        here, there = near(force, hmc.flat(moving), vectors)
+        return (here[None] - there) / REACH - vectors
 
     def probe(inputs):
         state, key = inputs
-        vectors = jax.random.normal(key, (2, -(-rank // (2 * chains)), size.size))
-        passed, curved = derivatives(state)[0], curvature(state)
-        for _ in range(PASSES):
+
+        def again(_, vectors):
             soft, stiff = (_orthonormal(part) for part in vectors)
-            vectors = jnp.stack([passed(soft)[0], curved(stiff)])
-        return vectors
+            return jnp.stack([derivatives(state, soft)[0], curvature(state, stiff)])
+
+        begin = jax.random.normal(key, (2, -(-rank // (2 * chains)), size.size))
+        return jax.lax.fori_loop(0, PASSES, again, begin)
 
     def project(state):
-        along, norm = derivatives(state)
-        passed, slopes, of_flux, taken = along(basis)
+        passed, slopes, of_flux, taken, norm = derivatives(state, basis)
         inner = basis @ passed.T
         lost = of_flux @ jnp.linalg.solve(norm, of_flux.T)
         known = slopes @ slopes.T - taken @ taken.T

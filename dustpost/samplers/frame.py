@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from dustpost.posterior import Block, Evaluation
+from dustpost.posterior import Block
 
 
 class Frame(NamedTuple):
@@ -53,8 +53,8 @@ def wrap(frame: Frame, origin: Any, block: Block) -> Block:
 
     def evaluate(y):
         found = block.evaluate(place(frame, origin, y))
-        score, gradient = turned(found.score), turned(found.gradient)
-        return Evaluation(score, found.log_density, gradient, found.galaxy)
+        score = None if found.score is None else turned(found.score)
+        return found._replace(score=score, gradient=turned(found.gradient))
 
     log_prior = None
     if block.log_prior is not None:

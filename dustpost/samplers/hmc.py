@@ -55,7 +55,8 @@ class Info(NamedTuple):
     prior_change : Array, ()
         ln p(q_n) - ln p(q_0) in nats, by the integral along the trajectory or exactly.
     curl_defect : Array, ()
-        |trajectory - chord| in nats; nan where it was not asked for.
+        |trajectory - chord| in nats; 0 where the block has a density, nan where it was not
+        asked for.
     """
 
     acceptance: Array
@@ -112,21 +113,21 @@ def kernel(
 
     def advance(carry, kick):
         place, momentum, evaluation, work = carry
-        momentum = momentum + kick * step * force(evaluation)
+        momentum = momentum + kick * step * flat(evaluation.force)
         move = step * momentum / mass
         after = block.evaluate(unravel(place + move))
         if block.log_prior is None:
-            middle = _flat(block.score(unravel(place + 0.5 * move)))
-            simpson = (_flat(evaluation.score) + 4.0 * middle + _flat(after.score)) / 6.0
+            middle = flat(block.score(unravel(place + 0.5 * move)))
+            simpson = (flat(evaluation.score) + 4.0 * middle + flat(after.score)) / 6.0
             work = work + simpson @ move
-        momentum = momentum + (1.0 - kick) * step * force(after)
+        momentum = momentum + (1.0 - kick) * step * flat(after.force)
         return (place + move, momentum, after, work), None
 
     begin = (start, momentum, state.evaluation, jnp.zeros((), start.dtype))
     (end, last_momentum, evaluation, work), _ = jax.lax.scan(advance, begin, kicks(steps))
 
     if block.log_prior is not None:
-        work = block.log_prior(unravel(end)) - block.log_prior(state.moving)
+        work = evaluation.log_prior - state.evaluation.log_prior
     kinetic = 0.5 * jnp.sum((momentum**2 - last_momentum**2) / mass)
     log_ratio = work + evaluation.log_density - state.evaluation.log_density + kinetic
     log_ratio = jnp.where(jnp.isfinite(log_ratio), log_ratio, -jnp.inf)
@@ -135,7 +136,7 @@ def kernel(
     state = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposed, state)
     defect = jax.lax.cond(
         measure_curl,
-        lambda: jnp.abs(work - _chord(block, start, end, unravel)),
+        lambda: _curl_defect(block, work, start, end, unravel),
         lambda: jnp.full_like(work, jnp.nan),
     )
     acceptance = jnp.exp(jnp.minimum(log_ratio, 0.0))
@@ -149,23 +150,25 @@ def kicks(steps: int) -> np.ndarray:
     return np.tile(np.array([2 * _FIRST, 1 - 2 * _FIRST], np.float32), steps // 2)
 
 
+def _curl_defect(block: Block, work: Array, start: Array, end: Array, unravel) -> Array:
+    if block.log_prior is not None:  # a gradient has none
+        return jnp.zeros_like(work)
+    return jnp.abs(work - _chord(block, start, end, unravel))
+
+
 def _chord(block: Block, start: Array, end: Array, unravel) -> Array:
     """Integral of the score along the straight line, Gauss-Legendre."""
     move = end - start
 
     def node(total, inputs):
         place, weight = inputs
-        score = _flat(block.score(unravel(start + place * move)))
+        score = flat(block.score(unravel(start + place * move)))
         return total + weight * (score @ move), None
 
     nodes = jnp.asarray((_NODES + 1) / 2, move.dtype), jnp.asarray(_WEIGHTS / 2, move.dtype)
     return jax.lax.scan(node, jnp.zeros((), move.dtype), nodes)[0]
 
 
-def force(evaluation: Evaluation) -> Array:
-    """Gradient of the whole target, flat."""
-    return _flat(evaluation.score) + _flat(evaluation.gradient)
-
-
-def _flat(tree: Any) -> Array:
+def flat(tree: Any) -> Array:
+    """All leaves in one vector."""
     return ravel_pytree(tree)[0]

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.posterior import Block, Evaluation, Target
+from dustpost.posterior import Block, Target
 
 STEPS = 4  # of a trajectory; the line is crossed in one or two trajectories
 
@@ -46,7 +46,8 @@ def line(block: Block, origin: Any, direction: Any) -> Block:
 
     def evaluate(t):
         found = block.evaluate(place(t))
-        return Evaluation(dot(found.score), found.log_density, dot(found.gradient), found.galaxy)
+        score = None if found.score is None else dot(found.score)
+        return found._replace(score=score, gradient=dot(found.gradient))
 
     log_prior = None if block.log_prior is None else lambda t: block.log_prior(place(t))
     return Block(lambda t: dot(block.score(place(t))), evaluate, log_prior)
