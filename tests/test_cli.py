@@ -229,10 +229,9 @@ def test_the_other_samplers(dustpost, results, tmp_path, name):
 
 
 @needs_hsc64
-def test_the_cut_posterior(dustpost, tmp_path):
-    """Scores, from the MAP: host and dust in turn; without frames, which would take the longest."""
-    (tmp_path / "cut.toml").write_text(SHORT.replace("directions = 8", "directions = 0"))
-    arguments = "--out", tmp_path, "--config", tmp_path / "cut.toml", "--cross-term", "cut"
+def test_the_cut_posterior(dustpost, results, tmp_path):
+    """Scores, from the MAP: host and dust in turn."""
+    arguments = "--out", tmp_path, "--config", results / "short.toml", "--cross-term", "cut"
     code, out, _ = dustpost("demo", *arguments)
     assert code == 0
     tree = open_posterior(tmp_path / "demo" / "posterior.nc")

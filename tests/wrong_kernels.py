@@ -10,13 +10,9 @@ from jax.flatten_util import ravel_pytree
 
 from dustpost.posterior import Block
 from dustpost.samplers import hmc
+from dustpost.samplers.hmc import flat
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(4)
-
-
-def flat(tree) -> Array:
-    """All numbers of a pytree."""
-    return ravel_pytree(tree)[0]
 
 
 def trapezoid(block: Block, path: Array, scores: Array, unravel: Callable) -> Array:
@@ -61,10 +57,10 @@ def with_ratio(rule: Callable, always: bool = False) -> Callable:
 
         def leapfrog(carry, _):
             place, momentum, found = carry
-            momentum = momentum + 0.5 * step * hmc.flat(found.force)
+            momentum = momentum + 0.5 * step * flat(found.force)
             place = place + step * momentum / mass
             found = block.evaluate(unravel(place))
-            momentum = momentum + 0.5 * step * hmc.flat(found.force)
+            momentum = momentum + 0.5 * step * flat(found.force)
             return (place, momentum, found), (place, flat(found.score))
 
         begin = start, momentum, state.evaluation

@@ -87,12 +87,12 @@ def check_here(plan: Plan) -> None:
     DustpostError
         Names what differs and the host.
     """
-    here = plan_of(plan.settings, plan.bin, plan.ebv, plan.width, plan.report)
-    for name in ("versions", "weights", "device"):
-        if getattr(here, name) != getattr(plan, name):
+    here = dict(versions=versions(), weights=weights_of(plan.settings), device=device_kind())
+    for name, value in here.items():
+        if value != getattr(plan, name):
             raise DustpostError(
                 f"host {platform.node()} has other {name} than the store: "
-                f"{_different(getattr(here, name), getattr(plan, name))}; make all alike, "
+                f"{_different(value, getattr(plan, name))}; make all alike, "
                 "or begin a store of its own"
             )
 
