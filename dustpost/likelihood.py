@@ -89,26 +89,43 @@ def temper(observation: Observation, power: Array | float) -> Observation:
     colour = observation.colour
     if colour is not None:
         root = jnp.sqrt(jnp.asarray(power))
-        colour = Colour(colour.templates / root, colour.weighted * root, colour.gram)
+        scaled = colour.templates / root, colour.weighted * root
+        colour = colour._replace(templates=scaled[0], weighted=scaled[1])
     return observation._replace(ivar=power * observation.ivar, colour=colour)
 
 
-def with_colour(observation: Observation, colour: Array) -> Observation:
-    """The observation with templates T (k, band, y, x) of a colour field; 0 where masked."""
+def with_colour(observation: Observation, colour: Array, mean: Array | float = 0.0) -> Observation:
+    """The observation behind a colour field.
+
+    Parameters
+    ----------
+    observation : Observation
+        As the telescope saw it.
+    colour : Array, (k, band, y, x)
+        Templates T of the field; 0 where masked.
+    mean : Array, (band, y, x)
+        What the field adds to the light in the mean; 0 where masked. It is taken off the data.
+    """
     weighted = colour * observation.ivar[None]
     gram = jnp.einsum("kbyx,lbyx->kl", weighted, colour)
-    return observation._replace(colour=Colour(colour, weighted, gram))
+    mean = jnp.broadcast_to(jnp.asarray(mean, observation.data.dtype), observation.data.shape)
+    seen = observation._replace(data=observation.data - mean)
+    return seen._replace(colour=Colour(colour, weighted, gram, mean))
 
 
 def expected_cube(observation: Observation, templates: Array, flux: Array) -> Array:
-    """Model cube (band, y, x), with the colour field that its residual speaks for, E[U c | Y]."""
+    """Model of what the telescope saw, (band, y, x).
+
+    With the mean colour field, and what the residual says of it beyond, E[U c | Y].
+    """
     model = flux[:, None, None] * templates
     if observation.colour is None:
         return model
     free = _free(observation, templates)
     tilt = cho_solve((free.factor, True), _along(observation, templates, free, observation.data))
     of_model = (tilt @ free.share)[:, None, None] * templates
-    return model + jnp.einsum("k,kbyx->byx", tilt, observation.colour.templates) - of_model
+    field = jnp.einsum("k,kbyx->byx", tilt, observation.colour.templates)
+    return model + observation.colour.mean + field - of_model
 
 
 def free_colour(observation: Observation, templates: Array) -> Array:

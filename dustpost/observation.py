@@ -6,7 +6,7 @@ from jax import Array
 
 
 class Colour(NamedTuple):
-    """Low-rank covariance of the data, see `dustpost.likelihood.with_colour`.
+    """Mean and low-rank covariance of the host's colours, `dustpost.likelihood.with_colour`.
 
     Attributes
     ----------
@@ -16,11 +16,14 @@ class Colour(NamedTuple):
         ivar T.
     gram : Array, (k, k)
         T^T ivar T.
+    mean : Array, (band, y, x)
+        What the mean field adds to the light, in the unit of the data; off the data already.
     """
 
     templates: Array
     weighted: Array
     gram: Array
+    mean: Array
 
 
 class Observation(NamedTuple):
@@ -29,7 +32,8 @@ class Observation(NamedTuple):
     Attributes
     ----------
     data : Array, (band, y, x)
-        Surface brightness in the unit of the input; 0 where masked.
+        Surface brightness in the unit of the input; 0 where masked. Without the mean of
+        `colour`, where there is one.
     ivar : Array, (band, y, x)
         Inverse variance of `data`; 0 marks a masked or padded pixel.
     psf : Array, (band, py, px)

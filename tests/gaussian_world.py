@@ -19,6 +19,7 @@ from dustpost.priors.gaussian import GaussianPrior, matern_power
 from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import StellarFlux
 from dustpost.samplers import gibbs
+from dustpost.samplers.grey import Curve
 
 SHAPE = (8, 8)
 
@@ -49,6 +50,13 @@ def target(noise: float = 0.02) -> Target:
         sigma_host=jnp.asarray(0.2),
         sigma_dust=jnp.asarray(0.05),
     )
+
+
+def grey_curve() -> Curve:
+    """A curve of the grey move, of none of the galaxies: dust in a corner."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] - 3.5
+    light, depth = np.exp(-np.hypot(y, x) / 2), 0.3 * np.exp(-((y - 2) ** 2 + x**2) / 8)
+    return Curve(*(jnp.asarray(part, float) for part in (light, -depth, 0.2)))
 
 
 def draw_prior(key: jax.Array, target: Target) -> tuple[Position, jax.Array]:

@@ -64,15 +64,32 @@ def test_functions_are_orthonormal_under_the_light(galaxy):
 
 
 def test_the_field_has_the_tilt_asked_for(galaxy):
-    """Summed over templates, variance over light^2 is (tilt r)^2."""
+    """Summed over templates, variance over light^2 is (tilt r)^2, the mean's square counted in."""
     wide = add_colour_field(galaxy, TILT)
+    every = jnp.concatenate([wide.colour.templates, wide.colour.mean[None]])
     light = np.asarray(galaxy.data, float)
     weight = np.where(light > colour.FAINT * light.max(axis=(1, 2), keepdims=True), light, 0.0)
     weight /= weight.sum(axis=(1, 2), keepdims=True)
-    share = np.asarray(wide.colour.templates) / light[None]
+    share = np.asarray(every) / light[None]
     rms = np.sqrt((weight[None] * share**2).sum(axis=(0, 2, 3)))
     wavelength = np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1))
     np.testing.assert_allclose(rms, TILT * np.abs(colour.reddening(wavelength)), rtol=0.1)
+
+
+def test_the_mean_gradient_is_taken_out(galaxy):
+    """Of a host that reddens inwards as hosts do in the mean the data of one colour are left."""
+    light = np.asarray(galaxy.data, float)
+    wavelength = np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1))
+    inwards = TILT / colour.TILT * colour.GRADIENT * colour.functions(light.mean(axis=0))[0]
+    assert inwards[14, 17] > 0.1 > 0 > inwards[14, 27]
+    tilt = np.exp(inwards * colour.reddening(wavelength)[:, None, None])
+    redder = galaxy._replace(data=jnp.asarray(light * tilt, float))
+    left = add_colour_field(redder, TILT)
+    weight = light / light.sum()
+    ratio = np.asarray(left.data) / light
+    away = lambda factor: np.sqrt((weight * (factor - 1) ** 2).sum())  # noqa: E731
+    assert away(ratio) < 0.15 * away(tilt)
+    np.testing.assert_allclose(left.data + left.colour.mean, redder.data, rtol=1e-5, atol=1e-7)
 
 
 def test_reddening_has_unit_slope_and_no_mean():
@@ -137,12 +154,14 @@ def test_the_expected_cube_takes_up_a_colour_field(float64, small):
     seen, templates = small
     unit, flux = np.asarray(templates), jnp.array([1.0, 2.0, 3.0])
     quiet = seen._replace(ivar=1e6 * (seen.ivar > 0))
-    strong = with_colour(quiet, 30.0 * seen.colour.templates)
+    mean = 0.1 * jax.random.normal(jax.random.key(7), seen.data.shape)
+    strong = with_colour(quiet, 30.0 * seen.colour.templates, jnp.where(quiet.ivar > 0, mean, 0.0))
     free = np.asarray(free_colour(strong, templates))
     made = jnp.asarray(np.asarray(flux)[:, None, None] * unit + free[0] - 0.5 * free[1])
     use = np.asarray(seen.ivar) > 0
     found = expected_cube(strong._replace(data=jnp.where(use, made, 0.0)), templates, flux)
-    np.testing.assert_allclose(np.asarray(found)[use], np.asarray(made)[use], atol=1e-3)
+    seen_in_all = np.asarray(made + strong.colour.mean)
+    np.testing.assert_allclose(np.asarray(found)[use], seen_in_all[use], atol=1e-3)
     plain = expected_cube(seen._replace(colour=None), templates, flux)
     np.testing.assert_allclose(plain, flux[:, None, None] * templates, rtol=1e-12)
 

@@ -1,7 +1,8 @@
 """HMC within Gibbs, the band fluxes collapsed.
 
 A sweep is a scan of moves (`dustpost.samplers.moves`), each of which leaves one conditional of
-the target invariant: orbit, joint, slope, or, of a cut posterior, orbit, dust, host, slope.
+the target invariant: orbit, joint, grey, slope (without grey where a prior is known by its score
+alone), or, of a cut posterior, orbit, dust, host, slope.
 Warm-up fits each HMC move a frame (`retune`), in which it is nearly isotropic.
 
 F is integrated out of all of them and redrawn at once with each (`dustpost.samplers.flux`),
@@ -18,11 +19,13 @@ from jax import Array
 
 from dustpost.errors import DustpostError
 from dustpost.posterior import Galaxy, Position, Target
-from dustpost.samplers import curvature, directions, flux, orbit
+from dustpost.samplers import curvature, directions, flux, grey, orbit
 from dustpost.samplers.frame import Frame
 from dustpost.samplers.moves import HMC, MOVES
 
 JOINT, APART = ("orbit", "joint", "slope"), ("orbit", "dust", "host", "slope")
+SLICES = ("grey", "slope")
+EXACT = ("orbit", "joint", "grey", "slope")  # where both priors have densities
 
 
 class Tuning(NamedTuple):
@@ -36,6 +39,8 @@ class Tuning(NamedTuple):
         Diagonal mass of each, of the structure of what it moves.
     direction : Array, (y, x)
         Of the orbit move.
+    curve : grey.Curve or None
+        Of the grey move.
     frames : dict of str to Frame
         In the place of the mass, for those moves that have one; see `retune`.
     """
@@ -43,6 +48,7 @@ class Tuning(NamedTuple):
     step: dict[str, Array]
     precision: dict[str, Any]
     direction: Array
+    curve: grey.Curve | None = None
     frames: dict[str, Frame] = {}
 
 
@@ -64,7 +70,7 @@ class Info(NamedTuple):
     curl_defect : Array, ()
         Largest of the moves', nat; nan where it was not measured. See `hmc.Info`.
     slope_tries : Array, ()
-        Points on the ellipse that were tried; 0 where the scan has no `slope`.
+        Points that the moves of `SLICES` tried on their ellipses; 0 where the scan has none.
     """
 
     acceptance: dict[str, Array]
@@ -86,11 +92,14 @@ def tune(target: Target, position: Position, step_size: float, scan: tuple = ())
     }
     moves = [name for name in scan_of(target, scan) if name in precision]
     step = jnp.asarray(step_size, position.slope.dtype)
-    return Tuning({m: step for m in moves}, {m: precision[m] for m in moves}, direction)
+    steps = {name: step for name in moves}
+    fixed = {name: precision[name] for name in moves}, direction
+    one = jax.tree.map(lambda x: x[None], position)
+    return Tuning(steps, *fixed, grey.curve(target, one, galaxy.transmission[None]))
 
 
 def retune(key: Array, states: State, target: Target, tuning: Tuning, rank: int) -> Tuning:
-    """Fit the frames of the HMC moves, and the orbit's line, to where some chains are.
+    """Fit the frames of the HMC moves, the orbit's line and the grey curve to where chains are.
 
     Parameters
     ----------
@@ -128,7 +137,8 @@ def retune(key: Array, states: State, target: Target, tuning: Tuning, rank: int)
     precision = dict(tuning.precision)
     if "orbit" in precision:
         precision["orbit"] = jnp.sum(of_dust * line**2)
-    return tuning._replace(precision=precision, direction=line, frames=frames)
+    curve = grey.curve(target, states.position, states.galaxy.transmission)
+    return tuning._replace(precision=precision, direction=line, curve=curve, frames=frames)
 
 
 def init(key: Array, position: Position, target: Target) -> State:
@@ -160,7 +170,7 @@ def kernel(
     measure_curl : bool
         Whether to measure the curl defect of the networks in this sweep.
     scan : tuple of str
-        Names of `MOVES`, in order; `JOINT` or `APART`, as the target is, where empty.
+        Names of `MOVES`, in order; `EXACT`, `JOINT` or `APART`, as the target is, where empty.
 
     Returns
     -------
@@ -174,8 +184,8 @@ def kernel(
             move_key, state, target, MOVES[name], tuning, steps, measure_curl
         )
         kept.append(stood)
-        if name == "slope":
-            tries = info.tries
+        if name in SLICES:
+            tries = tries + info.tries
         else:
             acceptance[name] = info.acceptance
             defects.append(info.curl_defect)
@@ -190,9 +200,10 @@ def scan_of(target: Target, scan: tuple = ()) -> tuple[str, ...]:
     Raises
     ------
     DustpostError
-        If a move is unknown, or `joint` is asked of a cut posterior.
+        If a move is unknown, `joint` is asked of a cut posterior, or `grey` where no density is.
     """
-    names = tuple(scan) or (JOINT if target.joint else APART)
+    known = target.joint and target.joint_block().log_prior is not None
+    names = tuple(scan) or (EXACT if known else JOINT if target.joint else APART)
     for name in names:
         if name not in MOVES:
             raise DustpostError(f"scan: {name!r} is none of the moves {', '.join(MOVES)}")
@@ -201,6 +212,8 @@ def scan_of(target: Target, scan: tuple = ()) -> tuple[str, ...]:
             "scan: 'joint' moves host and dust at once, which a cut posterior has no "
             "Metropolis ratio for; use cross_term = 'anchored', or 'dust' and 'host' in turn"
         )
+    if "grey" in names and not known:
+        raise DustpostError("scan: 'grey' asks for priors that have a joint density")
     return names
 
 

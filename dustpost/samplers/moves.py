@@ -4,6 +4,7 @@
     dust    (x, delta) given z                             score-HMC
     host    z given x and delta                            score-HMC
     joint   (z, x, delta)                                  score-HMC
+    grey    (z, x, delta) along a curve                    `dustpost.samplers.grey`
     slope   delta given the galaxy                         elliptical slice
 
 Score-HMC moves in its frame where it has one (`dustpost.samplers.frame`), else with a
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from dustpost.posterior import Galaxy, Host, Position
-from dustpost.samplers import frame, hmc, orbit, slope
+from dustpost.samplers import frame, grey, hmc, orbit, slope
 
 
 class Move(NamedTuple):
@@ -101,6 +102,12 @@ def _move_hmc(name, key, state, target, tuning, steps, measure_curl):
     return Move(move.put(state.position, moved), end.evaluation.galaxy, info)
 
 
+def _move_grey(key, state, target, tuning, steps, measure_curl):
+    begin = grey.init(state.position, state.galaxy)
+    end, info = grey.kernel(key, begin, target, tuning.curve)
+    return Move(*end, info)
+
+
 def _move_slope(key, state, target, tuning, steps, measure_curl):
     begin = slope.init(state.position.slope, state.galaxy)
     end, info = slope.kernel(key, begin, target)
@@ -110,5 +117,6 @@ def _move_slope(key, state, target, tuning, steps, measure_curl):
 MOVES: dict[str, Callable[..., Move]] = {
     "orbit": _move_orbit,
     **{name: partial(_move_hmc, name) for name in HMC},
+    "grey": _move_grey,
     "slope": _move_slope,
 }

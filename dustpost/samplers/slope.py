@@ -9,10 +9,12 @@ a level within the rounding of a likelihood of thousands is not below it, and wh
 dust the likelihood is flat: within `LEAST` of the current value every point is taken.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import blackjax
 import jax.numpy as jnp
+import numpyro.distributions as dist
 from blackjax.mcmc.elliptical_slice import EllipSliceState
 from jax import Array
 
@@ -41,23 +43,38 @@ def init(slope: Array, galaxy: Galaxy) -> State:
 
 def kernel(key: Array, state: State, target: Target) -> tuple[State, Info]:
     """One draw that leaves p(delta | S, D, Y) invariant, F integrated out."""
-    host, transmission = state.galaxy.host, state.galaxy.transmission
-    here, _ = target.explicit(host, transmission, state.slope)
+    given = state.galaxy.host, state.galaxy.transmission
+    slope, info = draw(
+        key, state.slope, lambda slope: target.explicit(*given, slope)[0], target.slope_prior
+    )
+    _, galaxy = target.explicit(*given, slope)
+    return State(slope, galaxy), info
 
-    def log_likelihood(slope):
+
+def draw(
+    key: Array, slope: Array, log_likelihood: Callable[[Array], Array], prior: dist.Normal
+) -> tuple[Array, Info]:
+    """Draw a slope from prior times likelihood.
+
+    Parameters
+    ----------
+    key : Array
+        Random key.
+    slope : Array, ()
+        The current one.
+    log_likelihood : callable
+        slope () -> ().
+    prior : numpyro.distributions.Normal
+    """
+    here = log_likelihood(slope)
+
+    def guarded(point):
+        still = jnp.abs(point[0] - slope) < LEAST * prior.variance**0.5
         # from here on: to a likelihood of -1e5, ln u near 0 is lost in float32, and where the
         # data say nothing of the slope no point would ever lie above the slice
-        return target.explicit(host, transmission, slope[0])[0] - here
+        return jnp.where(still, jnp.inf, log_likelihood(point[0]) - here)
 
-    def guarded(slope):
-        still = jnp.abs(slope[0] - state.slope) < LEAST * target.slope_prior.variance**0.5
-        return jnp.where(still, jnp.inf, log_likelihood(slope))
-
-    prior = target.slope_prior
     mean, variance = jnp.reshape(prior.mean, (1,)), jnp.reshape(prior.variance, (1,))
     step = blackjax.elliptical_slice.build_kernel(variance, mean)
-    begin = EllipSliceState(state.slope[None], jnp.zeros_like(here))
-    end, info = step(key, begin, guarded)
-    slope = end.position[0]
-    _, galaxy = target.explicit(host, transmission, slope)
-    return State(slope, galaxy), Info(info.subiter)
+    end, info = step(key, EllipSliceState(slope[None], jnp.zeros_like(here)), guarded)
+    return end.position[0], Info(info.subiter)
