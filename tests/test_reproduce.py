@@ -9,10 +9,11 @@ import pytest
 from astropy.io import fits as astropy_fits
 from astropy.table import Table
 
+from dustpost.attenuation import attenuation_curve
 from dustpost.errors import DustpostError
 from dustpost.io import fits
 from dustpost.reproduce import campaign, exposure, fig2, fig3, trial
-from dustpost.reproduce.sources import View, find_views, monochromatic
+from dustpost.reproduce.sources import View, find_views, monochromatic, of_model
 from dustpost.results import to_tree
 from dustpost.settings import Settings
 from dustpost.simulate.survey import get_survey, noise_sd
@@ -80,6 +81,22 @@ def test_monochromatic_is_that_of_radiative_transfer(shared_data):
     path = shared_data / "rt" / "rt_009_1.fits"
     found = monochromatic(fits.load_ideal(path)).data
     np.testing.assert_allclose(found, astropy_fits.getdata(path, "MONO"), atol=1e-6 * found.max())
+
+
+@pytest.mark.parametrize("name, slope", [("rt_000_0", None), ("rt_003_0", -1.0), ("rt_012_0", 0.1)])
+def test_the_model_variant_is_the_model(shared_data, name, slope):
+    """Its own curve through every pixel; slopes that mean nothing are not taken over."""
+    cutout = fits.load_ideal(shared_data / "rt" / f"{name}.fits")
+    found, truth = of_model(cutout), cutout.truth
+    slope = truth.slope if slope is None else slope
+    assert found.truth.slope == pytest.approx(slope, abs=1e-6)
+    k = np.array([float(attenuation_curve(wave, slope)) for wave in cutout.wavelength])
+    expected = truth.flux[:, None, None] * truth.host * truth.transmission ** k[:, None, None]
+    np.testing.assert_allclose(found.data, expected, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(
+        10 ** (-0.4 * found.truth.attenuation) * truth.flux[:, None, None] * truth.host,
+        found.data, rtol=1e-4, atol=1e-9,
+    )  # fmt: skip
 
 
 def test_the_survey_leaves_out_what_it_has_not_and_keeps_its_ratios(shared_data):

@@ -8,6 +8,9 @@ Every view can be had as it is (fiducial), or with a host of one colour behind t
 attenuation of each pixel and band (monochromatic; Siegel & Melchior 2024, section 4):
 
     F_i S 10^(-0.4 A_i)
+
+or exactly as the model has it (`of_model`), F_i S D^k_i(delta): what a fit misses there is not the
+model's fault.
 """
 
 from collections.abc import Callable
@@ -18,17 +21,23 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dustpost.attenuation import band_attenuation
+from dustpost.coordinates import LEAST_TRANSMISSION
 from dustpost.errors import DustpostError
 from dustpost.io import fits
 from dustpost.io.cutout import Cutout
 from dustpost.io.nihao import read_views
+from dustpost.io.read import to_observation
 from dustpost.mock import cutout_of, draw_view
+from dustpost.priors.slope import MEAN
 from dustpost.reproduce.exposure import add_noise, blur
 from dustpost.simulate.survey import get_survey
 
 NIHAO = "_nihao-resolved-photometry.fits"
 SUFFIXES = (".fits", ".fits.gz", ".fits.fz")
 BANDS = get_survey("hsc-cosmos").bands
+LEAST = 0.03  # mag, of mean attenuation: with less its slope means nothing
+SLOPES = (-1.0, 1.0)
 
 
 class View(NamedTuple):
@@ -103,6 +112,31 @@ def monochromatic(cutout: Cutout) -> Cutout:
     return replace(cutout, data=clean.astype(np.float32))
 
 
+def of_model(cutout: Cutout) -> Cutout:
+    """The same galaxy as the model has it, with one colour and one curve.
+
+    It is seen through the PSF and with the noise that the file has, if it has any. Its slope is
+    the true one within `SLOPES`, or the prior's mean where there is too little dust to know it.
+
+    Raises
+    ------
+    DustpostError
+        If its fluxes are not known.
+    """
+    truth = cutout.truth
+    if truth.flux is None:
+        raise DustpostError(f"{cutout.source}: the model's galaxy needs the column F of TRUTH")
+    known = truth.slope is not None and (truth.mean_attenuation or 0.0) > LEAST
+    slope = float(np.clip(truth.slope, *SLOPES)) if known else MEAN
+    seen = to_observation(cutout)
+    k = np.asarray(band_attenuation(seen.wavelength, seen.weight, slope))[:, None, None]
+    dimming = truth.transmission**k
+    clean = truth.flux[:, None, None] * truth.host * dimming
+    attenuation = -2.5 * np.log10(np.maximum(dimming, LEAST_TRANSMISSION))
+    truth = truth._replace(slope=slope, attenuation=attenuation.astype(np.float32))
+    return _seen_again(replace(cutout, data=clean.astype(np.float32), truth=truth))
+
+
 def _suite(galaxies: int, views: int, seed: int) -> list[View]:
     def read(galaxy: int, view: int, grey: bool) -> Cutout:
         cutout = cutout_of(*draw_view(seed, galaxy, view), BANDS, grey)
@@ -135,7 +169,7 @@ def _folder(paths: list[Path]) -> list[View]:
             raise DustpostError(
                 f"{path}: does not know its truth; expected images TRUE_HOST and TRUE_TRANS"
             )
-        return _grey_as_seen(cutout) if grey else cutout
+        return _seen_again(monochromatic(cutout)) if grey else cutout
 
     stems = {path: path.name.split(".fits")[0] for path in paths}
     return [
@@ -145,9 +179,8 @@ def _folder(paths: list[Path]) -> list[View]:
     ]
 
 
-def _grey_as_seen(cutout: Cutout) -> Cutout:
-    """Monochromatic, through the PSF and with the noise that the file has, if it has any."""
-    grey = monochromatic(cutout)
-    if not cutout.ivar.any():
-        return grey
-    return add_noise(replace(grey, data=blur(grey.data, cutout.psf)))
+def _seen_again(clean: Cutout) -> Cutout:
+    """Through the PSF and with the noise that the file has, if it has any."""
+    if not clean.ivar.any():
+        return clean
+    return add_noise(replace(clean, data=blur(clean.data, clean.psf)))

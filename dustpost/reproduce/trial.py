@@ -27,13 +27,14 @@ from dustpost.reproduce import fit
 from dustpost.reproduce.exposure import observe
 from dustpost.reproduce.fit import Fit, Known
 from dustpost.reproduce.pixels import fit_pixels
-from dustpost.reproduce.sources import View
+from dustpost.reproduce.sources import View, of_model
 from dustpost.sample import sample_many
 from dustpost.settings import Settings
 from dustpost.starts import find_map, map_target
 
 FORMAT = 1  # of a kept result; raise it where their meaning changes
-VARIANTS = ("fiducial", "monochromatic")
+VARIANTS = ("fiducial", "monochromatic")  # the paper's
+MODEL = "model"  # one colour and one curve: what the fits assume
 # what the MAP does not depend on
 OF_DRAWS = ("sampler", "chains", "relax", "warmup", "draws", "ess", "keep", "leapfrog")
 OF_DRAWS += ("prior_draws", "directions")
@@ -63,6 +64,8 @@ class Plan:
 def look(view: View, variant: str, plan: Plan) -> Cutout:
     """The cutout of a view as it will be fitted, with its truth."""
     cutout = view.read(variant == "monochromatic")
+    if variant == MODEL:
+        cutout = of_model(cutout)
     return observe(cutout, plan.signal_to_noise, plan.settings.seed)
 
 
