@@ -1,7 +1,7 @@
 """Claim: the dust's energy holds; HMC on it alone stays where galaxies are.
 
-    python -m benchmarks.energy_holds --pairs pairs.npz [--galaxies 24] [--sweeps 160]
-        [--sigma 0.2] [--weights FILE] [--seed 0]
+    python -m benchmarks.energy_holds (--pairs pairs.npz | --data FOLDER) [--galaxies 24]
+        [--sweeps 160] [--sigma 0.2] [--weights FILE] [--seed 0] [--to FILE]
 
 No data, no likelihood: chains start at noisy truths, x = D + sigma e, one for each host, and move
 by `dustpost.samplers.hmc` (14 steps a sweep, diagonal mass 1/sigma^2) on p_sigma(x | S). An
@@ -10,7 +10,8 @@ over the whole frame. What is compared are N(x) of the truths, and of the chains
 at their end: mean A and covering fraction over the galaxies, and the energy, which of a perfect
 prior has the same mean at both. The energy of no dust at all, beside the same hosts, says what
 the dust of a truth must bring in volume to be as probable. Pairs are those of
-`benchmarks/make_pairs.py`, of a seed not trained on.
+`benchmarks/make_pairs.py`, of a seed not trained on; a folder holds FITS files with truth, such as
+RADMC-3D's views, of which the first of each galaxy is taken.
 """
 
 import json
@@ -22,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.prior_chains import LOOK, arguments, propose
+from benchmarks.prior_chains import LOOK, arguments, propose, truths
 from dustpost import coordinates
 from dustpost.assemble import FAR
 from dustpost.priors.dust import load_dust_prior
@@ -61,19 +62,14 @@ def main() -> None:
     """Run the chains and write the record."""
     options = arguments(__doc__, galaxies=24, sweeps=160, sigma=SIGMA_ENERGY)
     prior, sigma = load_dust_prior(options.weights, energy=True), jnp.asarray(options.sigma)
-    with np.load(options.pairs) as pairs:
-        hosts, maps = (
-            jnp.asarray(pairs[name][-options.galaxies :], jnp.float32)
-            for name in ("host", "transmission")
-        )
-    hosts = hosts / hosts.sum(axis=(1, 2), keepdims=True)
+    hosts, maps = truths(options)
     key, noise = jax.random.split(jax.random.key(options.seed))
     places = prior.latent(maps) + sigma * jax.random.normal(noise, maps.shape)
     found, begin, rates = {"truths": looks(prior, sigma, places, hosts)}, time.process_time(), []
     clear = places - prior.latent(maps) + prior.latent(jnp.ones_like(maps))
     found["no dust"] = looks(prior, sigma, clear, hosts)
     for number, sweep_key in enumerate(jax.random.split(key, options.sweeps), start=1):
-        keys = jax.random.split(sweep_key, options.galaxies)
+        keys = jax.random.split(sweep_key, len(hosts))
         places, rate = sweep(prior, sigma, keys, places, hosts)
         rates.append(float(rate.mean()))
         if number % LOOK == 0:
@@ -91,7 +87,8 @@ def main() -> None:
         for name, (depth, covering, energy) in found.items()
     }
     record |= dict(
-        galaxies=options.galaxies,
+        galaxies=len(hosts),
+        source=(options.pairs or options.data).name,
         sweeps=options.sweeps,
         seed=options.seed,
         sigma=options.sigma,
@@ -100,7 +97,7 @@ def main() -> None:
         weights=prior.sha256,
         cpu_seconds=round(time.process_time() - begin),
     )
-    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    (options.to or RESULT).write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
 
 

@@ -1,7 +1,7 @@
 """Claim: the host's energy holds: HMC on it alone stays at galaxies.
 
-    python -m benchmarks.host_holds --pairs pairs.npz [--galaxies 8] [--sweeps 60]
-        [--weights FILE] [--seed 0]
+    python -m benchmarks.host_holds (--pairs pairs.npz | --data FOLDER) [--galaxies 8]
+        [--sweeps 60] [--weights FILE] [--seed 0] [--to FILE]
 
 The twin of `benchmarks/energy_holds.py` for the host: no data, no likelihood; chains start at noisy
 truths, z = z0 + tau e at the samplers' noise level, and move by `dustpost.samplers.hmc` (14 steps
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.prior_chains import LOOK, arguments, propose
+from benchmarks.prior_chains import LOOK, arguments, propose, truths
 from dustpost import coordinates
 from dustpost.assemble import FAR
 from dustpost.networks.diffusion import perturb, sigma_of
@@ -93,10 +93,11 @@ def main() -> None:
     options = arguments(__doc__, galaxies=8, sweeps=60)
     prior = load_sim_prior(options.weights, energy=True)
     sigma = sigma_of(jnp.asarray(Settings().t_host))
-    with np.load(options.pairs) as pairs:
-        many = np.asarray(pairs["host"][:MANY], np.float32)
-        hosts = np.asarray(pairs["host"][-options.galaxies :], np.float32)
-    hosts = hosts / hosts.max(axis=(1, 2), keepdims=True)
+    hosts = np.asarray(truths(options)[0])
+    hosts = many = hosts / hosts.max(axis=(1, 2), keepdims=True)
+    if options.pairs is not None:
+        with np.load(options.pairs) as pairs:
+            many = np.asarray(pairs["host"][:MANY], np.float32)
     key, noise = jax.random.split(jax.random.key(options.seed))
     clean = coordinates.clean_from_image(jnp.asarray(hosts))
     places = perturb(noise, clean, prior.level(sigma))
@@ -119,7 +120,8 @@ def main() -> None:
                 found[name][f"after {number} sweeps"] = described(*looked)
         found[name]["acceptance"] = round(float(np.mean(rate)), 3)
     record = found | dict(
-        galaxies=options.galaxies,
+        galaxies=len(hosts),
+        source=(options.pairs or options.data).name,
         sweeps=options.sweeps,
         seed=options.seed,
         t_host=Settings().t_host,
@@ -128,7 +130,7 @@ def main() -> None:
         weights=prior.sha256,
         cpu_seconds=round(time.process_time() - begin),
     )
-    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    (options.to or RESULT).write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from dustpost.assemble import FAR
 from dustpost.posterior import Block, Evaluation
+from dustpost.reproduce.sources import find_views
 from dustpost.samplers import hmc
 
 STEP = 0.3
@@ -23,11 +25,28 @@ LOOK = 20  # sweeps
 def arguments(about: str, **defaults: float) -> argparse.Namespace:
     """Options of the command line; `galaxies`, `sweeps` and others with these defaults."""
     parser = argparse.ArgumentParser(description=about.split("\n")[0])
-    parser.add_argument("--pairs", type=Path, required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--pairs", type=Path, help="npz of benchmarks/make_pairs.py")
+    source.add_argument("--data", type=Path, help="folder of FITS files with truth")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--to", type=Path, help="JSON to write")
     for name, value in (defaults | {"seed": 0}).items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     return parser.parse_args()
+
+
+def truths(options: argparse.Namespace) -> tuple[Array, Array]:
+    """Hosts of unit sum and transmissions, (galaxy, y, x): the last pairs, or the first views."""
+    if options.pairs is not None:
+        with np.load(options.pairs) as pairs:
+            names = "host", "transmission"
+            images = [pairs[name][-options.galaxies :] for name in names]
+    else:
+        views = find_views(options.data, options.galaxies, 1, options.seed)
+        known = [view.read(False).truth for view in views]
+        images = [np.stack([t.host for t in known]), np.stack([t.transmission for t in known])]
+    hosts, maps = (jnp.asarray(image, jnp.float32) for image in images)
+    return hosts / hosts.sum(axis=(1, 2), keepdims=True), jnp.clip(maps, 1e-3, 1.0)
 
 
 def propose(

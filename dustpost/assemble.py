@@ -61,6 +61,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         cross_term=settings.cross_term,
         covering_threshold=settings.covering_threshold,
         grain=settings.grain if host_prior.log_density is not None else 0.0,
+        fine_prior=choose_fine_prior(settings),
     )
     check_densities(target)
     return target
@@ -132,10 +133,22 @@ def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
     return prior
 
 
+def choose_fine_prior(settings: Settings) -> TransmissionPrior | None:
+    """Load the score network that draws the fine structure of the shipped energy's dust.
+
+    None where it is not asked for, or where it is not known to be of the same world as the dust's.
+    """
+    same = _asks_for_energies(settings) and not settings.dust_weights
+    denoised = settings.target == "denoised" and settings.sampler == "gibbs"
+    return load_dust_prior() if settings.fine_structure and same and denoised else None
+
+
 @lru_cache(maxsize=8)
-def weights_of(settings: Settings) -> tuple[str, str]:
-    """sha256 of the host's and of the dust's network that settings choose."""
-    return choose_host_prior(settings).sha256, choose_dust_prior(settings).sha256
+def weights_of(settings: Settings) -> tuple[str, ...]:
+    """sha256 of the networks that settings choose: host's, dust's, fine structure's if any."""
+    chosen = choose_host_prior, choose_dust_prior, choose_fine_prior
+    priors = [choose(settings) for choose in chosen]
+    return tuple(prior.sha256 for prior in priors if prior is not None)
 
 
 def _asks_for_energies(settings: Settings) -> bool:
@@ -173,6 +186,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         "sigma_dust": float(target.sigma_dust),
         "sigma_host": float(target.sigma_host),
         "grain": target.grain,
+        "fine_structure": "" if target.fine_prior is None else target.fine_prior.sha256,
         "dust_coordinate": target.dust_prior.coordinate,
         "filter_average": str(settings.filter_average),
         "host_prior": target.host_prior.name,

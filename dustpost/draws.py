@@ -80,6 +80,7 @@ SETTINGS = {
     "host_prior": "hsc64, or sim",
     "dust_prior": "name of the dust prior",
     "dust_checkpoint_sha256": "sha256 of the dust network's weights",
+    "fine_structure": "sha256 of the network that draws D given its latent; empty: D is the mean",
     "flux_prior": "colours, or flat",
     "slope_prior_mean": "mean of the normal prior of delta",
     "slope_prior_sd": "sd of the normal prior of delta",

@@ -34,9 +34,11 @@ def prior_of_dust(
 
 @jax.jit
 def _prior_draw(key: Array, target: Target, latent: Array) -> tuple[Array, Array]:
+    key, fine_key = jax.random.split(key)
     host, _ = target.host_of(latent)
-    dust = target.dust_of(target.draw_dust(key, host), host)
-    return host.image, dust.transmission
+    drawn = target.draw_dust(key, host)
+    mean = target.dust_of(drawn, host).transmission
+    return host.image, target.fine(fine_key, drawn, host.image, mean)
 
 
 def bounds(

@@ -32,7 +32,7 @@ from dustpost.forward import templates
 from dustpost.likelihood import fit_flux
 from dustpost.networks.diffusion import score_from_denoised
 from dustpost.observation import Observation
-from dustpost.priors import grain
+from dustpost.priors import fine, grain
 from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
 from dustpost.priors.spectrum import FluxPrior
 
@@ -166,6 +166,8 @@ class Target:
         S*, the condition of the dust; the host itself where None.
     grain : float
         Weight of the factor for the host's grain (`dustpost.priors.grain`); 0: without it.
+    fine_prior : TransmissionPrior or None
+        A score network that draws the dust's fine structure, see `fine`; None: without.
     """
 
     observation: Observation
@@ -182,6 +184,7 @@ class Target:
     covering_threshold: float = flax.struct.field(pytree_node=False, default=0.05)
     anchor: Array | None = None
     grain: float = flax.struct.field(pytree_node=False, default=0.0)
+    fine_prior: TransmissionPrior | None = None
 
     @property
     def k_pivot(self) -> float:
@@ -250,6 +253,12 @@ class Target:
                 key, host.latent / scale, noise / scale, self.sigma_dust
             )
         return self.dust_prior.sample(key, self.sigma_dust, self.condition(host.image))
+
+    def fine(self, key: Array, latent: Array, host: Array, transmission: Array) -> Array:
+        """A map D that x may stand for, (y, x); `transmission`, its mean, without `fine_prior`."""
+        if self.fine_prior is None:
+            return transmission
+        return fine.draw(key, self.fine_prior, latent, self.sigma_dust, self.condition(host))
 
     def condition(self, host: Array) -> Array:
         """What the dust is given, (y, x): the host, or the anchor in its place."""

@@ -69,6 +69,9 @@ class Settings:
         Weight of a factor that keeps the grain of hosts at what galaxies have, where the
         host's prior is an energy, see `dustpost.priors.grain`: for an energy that was not
         trained on its own chains, as the one that ships was.
+    fine_structure : bool
+        Draw D given its latent x (`dustpost.priors.fine`), where the dust is the energy that
+        ships; else D is the mean that the likelihood sees, too smooth and too thin.
     covering_threshold : float
         A in mag above which a pixel counts as covered.
     filter_average : bool
@@ -112,6 +115,7 @@ class Settings:
     model_error: float = 0.0
     colour_field: float = 0.0
     grain: float = 0.0
+    fine_structure: bool = True
     covering_threshold: float = 0.05
     filter_average: bool = True
     chains: int = 4

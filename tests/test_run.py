@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from dustpost.diagnostics.ranks import bulk_ess
 from dustpost.errors import DustpostError
-from dustpost.samplers import annealed, burn_in, run, side_by_side
+from dustpost.samplers import annealed, burn_in, choice, run, side_by_side
 from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from tests import gaussian_world as world
 
@@ -57,6 +58,23 @@ def test_every_sampler_runs_and_agrees(galaxies, name):
             assert 0.3 < rate.mean() <= 1
     assert bulk_ess(found[1]) > 30
     assert abs(found[1].mean() - found[0].mean()) < 0.3 * found[0].std()
+
+
+@pytest.mark.parametrize("start", [0.1, 0.3, 0.8])
+def test_forty_sweeps_find_the_step_of_the_acceptance_asked_for(start):
+    """Of a trajectory whose error is normal and grows as the step to the 4th (HMC in pairs)."""
+    best = 0.26
+    # the acceptance 2 Phi(-width / 2) is 0.8 at the best step
+    width = lambda step: 0.507 * (step / best) ** 4  # noqa: E731
+    rng, rates = np.random.default_rng(1), []
+    for _ in range(8):
+        one = run._begin_adaptation(choice.Tuning({"joint": jnp.asarray([start])}))["joint"]
+        for _ in range(40):
+            spread = width(np.exp(one.log_step_size[0]))
+            error = spread * (rng.standard_normal() - spread / 2)
+            one = run._ADAPT.update(one, jnp.asarray([min(1.0, np.exp(error))]))
+        rates.append(2 * norm.cdf(-width(float(run._ADAPT.final(one)[0])) / 2))
+    assert abs(np.mean(rates) - run.ACCEPTANCE) < 0.08
 
 
 def test_a_galaxy_draws_the_same_beside_others(galaxies):

@@ -52,7 +52,7 @@ class Plan:
     report: bool
     device: str
     versions: tuple[str, ...]
-    weights: tuple[str, str]
+    weights: tuple[str, ...]
 
 
 def plan_of(settings: Settings, bin: int, ebv: str, width: int, report: bool = True) -> Plan:

@@ -28,6 +28,9 @@ from dustpost.samplers.side_by_side import axes, of_chains, split, strong
 ACCEPTANCE = 0.8  # the rate that the step sizes are adapted to
 CURL_EVERY = 5  # sweeps; the curl defect costs as much as a third of a sweep
 MOST_MAPS = 200  # a chain; 3 MB of 64x64 pixels
+# gamma of dual averaging, whose customary 0.05 lets log steps jump by 0.5 from sweep to sweep still
+# after 40: acceptance then is a mean of those near 1 and near 0, and the averaged step too small
+CALM = 0.2
 STEP_CHANGE = 0.1  # relative, of the averaged step sizes over a chunk of a settled warm-up
 
 
@@ -37,7 +40,7 @@ class _DualAveraging(NamedTuple):
     final: Callable
 
 
-_ADAPT = _DualAveraging(*dual_averaging_adaptation(ACCEPTANCE))
+_ADAPT = _DualAveraging(*dual_averaging_adaptation(ACCEPTANCE, gamma=CALM))
 
 
 class Scalars(NamedTuple):
@@ -63,7 +66,7 @@ class Trace(NamedTuple):
         The sampler's own, every sweep; `curl_defect`, where it has one, is that of the
         latest sweep in which it was measured.
     host, transmission : ndarray, (chain, kept, y, x)
-        The last sweeps of evenly spaced chunks.
+        The last sweeps of evenly spaced chunks; D with its fine structure.
     kept : ndarray, (kept,), int
         Which sweeps those are.
     model : ndarray, (chain, band, y, x)
@@ -179,14 +182,13 @@ def run(
     adaptation = _begin_adaptation(tuning)  # carried along unused: one compilation for both
     pieces, maps, model, stride = [], [], 0.0, 1
     for number, chunk_key in enumerate(split(key, -(-sweeps // chunk))):
-        states, _, record, cube = _chunk(
+        states, _, record, (seen, cube) = _chunk(
             chunk_key, states, target, tuning, adaptation, False, sampler, steps, chunk
         )
         pieces.append(jax.tree.map(np.asarray, record))
         model = model + np.asarray(cube, float)
         if number % stride == 0:
-            galaxy = states.galaxy
-            maps.append((number, np.asarray(galaxy.host), np.asarray(galaxy.transmission)))
+            maps.append((number, np.asarray(states.galaxy.host), np.asarray(seen)))
         if len(maps) > MOST_MAPS:
             maps, stride = maps[::2], 2 * stride
         if watch(chunk, _joined([scalars for scalars, _ in pieces])):
@@ -206,42 +208,61 @@ def _joined(pieces: list):
 
 @partial(jax.jit, static_argnames=("sampler", "steps", "chunk"))
 def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk):
-    """`chunk` sweeps of all chains: states, adaptation, record of every sweep, model cubes."""
+    """`chunk` sweeps of all chains: states, adaptation, record of every sweep, images.
+
+    The images are the maps D of the last sweep (`Target.fine`) and its model cubes.
+    """
     chains = states.position.slope.size
     where = axes(target)
     kernel = jax.vmap(sampler.kernel, in_axes=(0, 0, where, 0, None, None))
-    scalars = jax.vmap(_scalars, in_axes=(0, where))
+    scalars = jax.vmap(_scalars, in_axes=(0, 0, where))
+    fine = jax.vmap(_fine, in_axes=(0, 0, where))
+
+    def fine_of(keys, states):
+        """Maps D that the chains' latents stand for; while they warm up, their means."""
+        mean = states.galaxy.transmission
+        if target.fine_prior is None:
+            return mean
+        return jax.lax.cond(adapt, lambda: mean, lambda: fine(keys, states, target))
 
     def sweep(carry, inputs):
-        states, adaptation = carry
+        states, adaptation, _ = carry
         key, index = inputs
         step = {
             name: jnp.where(adapt, jnp.exp(one.log_step_size), tuning.step[name])
             for name, one in adaptation.items()
         }
         now = tuning._replace(step=step)
-        keys = of_chains(key, chains)
+        keys, fine_keys = jnp.moveaxis(jax.vmap(jax.random.split)(of_chains(key, chains)), 1, 0)
         curl = (index % CURL_EVERY == 0) & ~adapt
         states, info = kernel(keys, states, target, now, steps, curl)
         adaptation = {
             name: _ADAPT.update(one, info.acceptance[name]) for name, one in adaptation.items()
         }
-        return (states, adaptation), (scalars(states, target), info)
+        seen = fine_of(fine_keys, states)
+        return (states, adaptation, seen), (scalars(states, seen, target), info)
 
     adapt = jnp.asarray(adapt)
     inputs = split(key, chunk), jnp.arange(chunk)
-    (states, adaptation), record = jax.lax.scan(sweep, (states, adaptation), inputs)
+    begin = states, adaptation, states.galaxy.transmission
+    (states, adaptation, seen), record = jax.lax.scan(sweep, begin, inputs)
     record = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), record)
     model = jax.vmap(_model, in_axes=(0, where))(states, target)
-    return states, adaptation, record, model
+    return states, adaptation, record, (seen, model)
 
 
 def _begin_adaptation(tuning):
-    return strong({name: jax.vmap(_ADAPT.init)(step) for name, step in tuning.step.items()})
+    """Dual averaging from the steps as they are, and drawn to them (not to 10 times as much)."""
+    begun = {name: jax.vmap(_ADAPT.init)(step) for name, step in tuning.step.items()}
+    return strong({name: one._replace(mu=one.log_step_size) for name, one in begun.items()})
 
 
-def _scalars(state: Any, target: Target) -> Scalars:
-    host, transmission = state.galaxy.host, state.galaxy.transmission
+def _fine(key: Array, state: Any, target: Target) -> Array:
+    return target.fine(key, state.position.dust, state.galaxy.host, state.galaxy.transmission)
+
+
+def _scalars(state: Any, transmission: Array, target: Target) -> Scalars:
+    host = state.galaxy.host
     return Scalars(
         flux=state.flux.value,
         slope=state.position.slope,

@@ -44,7 +44,7 @@ def axes(target: Target) -> Target | None:
     """Where `stack` has put the axis of chains, for vmap; None for one galaxy."""
     if target.observation.data.ndim == 3:
         return None
-    shared = dict.fromkeys(("host_prior", "dust_prior", "slope_prior"))
+    shared = dict.fromkeys(("host_prior", "dust_prior", "slope_prior", "fine_prior"))
     shared |= dict.fromkeys(("sigma_host", "sigma_dust"))
     anchor = None if target.anchor is None else 0
     return target.replace(observation=0, flux_prior=0, anchor=anchor, **shared)
