@@ -16,7 +16,7 @@ from jax import Array
 from dustpost.networks.diffusion import ancestral, variance_exploding
 from dustpost.priors.prior import TransmissionPrior
 
-STEPS = 8
+STEPS = 16
 LOWEST = 0.1  # of sigma, where the last step ends and the network denoises
 
 

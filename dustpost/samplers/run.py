@@ -31,6 +31,7 @@ MOST_MAPS = 200  # a chain; 3 MB of 64x64 pixels
 # gamma of dual averaging, whose customary 0.05 lets log steps jump by 0.5 from sweep to sweep still
 # after 40: acceptance then is a mean of those near 1 and near 0, and the averaged step too small
 CALM = 0.2
+FINE = 2**31 - 1  # of a sweep's key: far from those that its moves split off
 STEP_CHANGE = 0.1  # relative, of the averaged step sizes over a chunk of a settled warm-up
 
 
@@ -233,13 +234,13 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
             for name, one in adaptation.items()
         }
         now = tuning._replace(step=step)
-        keys, fine_keys = jnp.moveaxis(jax.vmap(jax.random.split)(of_chains(key, chains)), 1, 0)
+        keys = of_chains(key, chains)
         curl = (index % CURL_EVERY == 0) & ~adapt
         states, info = kernel(keys, states, target, now, steps, curl)
         adaptation = {
             name: _ADAPT.update(one, info.acceptance[name]) for name, one in adaptation.items()
         }
-        seen = fine_of(fine_keys, states)
+        seen = fine_of(keys, states)
         return (states, adaptation, seen), (scalars(states, seen, target), info)
 
     adapt = jnp.asarray(adapt)
@@ -258,6 +259,7 @@ def _begin_adaptation(tuning):
 
 
 def _fine(key: Array, state: Any, target: Target) -> Array:
+    key = jax.random.fold_in(key, FINE)
     return target.fine(key, state.position.dust, state.galaxy.host, state.galaxy.transmission)
 
 
