@@ -51,6 +51,7 @@ def assumptions(settings: dict[str, object], cutout: Cutout) -> list[tuple[str, 
         ("Target", _known(TARGETS, get("target"))),
         ("Noise level of the dust", _dust_noise(settings)),
         ("Noise level of the host", _host_noise(settings)),
+        ("Fine structure of the dust", _fine_structure(settings)),
         ("Cross term", _known(CROSS_TERMS, get("cross_term"))),
         ("Host prior", _host_prior(settings)),
         ("Dust prior", _dust_prior(settings)),
@@ -119,6 +120,18 @@ def _host_prior(settings: dict) -> str:
 def _dust_prior(settings: dict) -> str:
     name, digest = settings.get("dust_prior", ""), settings.get("dust_checkpoint_sha256")
     return f"{name}, checkpoint sha256 {digest}." if digest else str(name)
+
+
+def _fine_structure(settings: dict) -> str:
+    digest = settings.get("fine_structure")
+    if digest is None:
+        return ""
+    if not digest:
+        return "None: D is the mean that the likelihood sees, smoother and thinner than dust is."
+    return (
+        f"D is drawn given its latent by the score network of sha256 {digest}: what is finer than "
+        "the data see, and its share of A, is the prior's."
+    )
 
 
 def _noise(settings: dict) -> str:

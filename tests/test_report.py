@@ -119,6 +119,9 @@ def test_assumptions_tell_redshift_extinction_and_unknown_words():
     wide = dict(assumptions({"model_error": 0.028, "colour_field": 0.3}, cutout))
     assert "2.8% of the local flux" in wide["Noise"]
     assert "tilt of 0.3" in wide["Colour of the host"]
+    for digest, word in (("", "None"), ("abc123", "abc123")):
+        fine = dict(assumptions({"fine_structure": digest}, cutout))["Fine structure of the dust"]
+        assert word in fine
     plain = dict(assumptions({"model_error": 0.0, "colour_field": 0.0}, cutout))
     assert plain["Noise"].endswith("from the cutout.")
     assert "taken for dust" in plain["Colour of the host"]
