@@ -21,8 +21,13 @@ def host_from_clean(clean: Array) -> Array:
     x < 0 is an error of the network, of the order of 1e-3 of the peak; over the whole
     frame it would still move the sum, so it is cut off.
     """
-    image = jnp.maximum(jnp.expm1(STRETCH * clean), 0.0)
+    image = image_from_clean(clean)
     return image / jnp.sum(image)
+
+
+def image_from_clean(clean: Array) -> Array:
+    """The same host as an image x >= 0 whose peak is about 1, (y, x)."""
+    return jnp.maximum(jnp.expm1(STRETCH * clean), 0.0)
 
 
 def clean_from_image(image: Array) -> Array:

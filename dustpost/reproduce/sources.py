@@ -22,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 
 from dustpost.attenuation import band_attenuation
-from dustpost.coordinates import LEAST_TRANSMISSION
 from dustpost.errors import DustpostError
 from dustpost.io import fits
 from dustpost.io.cutout import Cutout
@@ -31,6 +30,7 @@ from dustpost.io.read import to_observation
 from dustpost.mock import cutout_of, draw_view
 from dustpost.priors.slope import MEAN
 from dustpost.reproduce.exposure import add_noise, blur
+from dustpost.reproduce.fit import attenuation
 from dustpost.simulate.survey import get_survey
 
 NIHAO = "_nihao-resolved-photometry.fits"
@@ -124,17 +124,13 @@ def of_model(cutout: Cutout) -> Cutout:
         If its fluxes are not known.
     """
     truth = cutout.truth
-    if truth.flux is None:
-        raise DustpostError(f"{cutout.source}: the model's galaxy needs the column F of TRUTH")
     known = truth.slope is not None and (truth.mean_attenuation or 0.0) > LEAST
     slope = float(np.clip(truth.slope, *SLOPES)) if known else MEAN
     seen = to_observation(cutout)
     k = np.asarray(band_attenuation(seen.wavelength, seen.weight, slope))[:, None, None]
-    dimming = truth.transmission**k
-    clean = truth.flux[:, None, None] * truth.host * dimming
-    attenuation = -2.5 * np.log10(np.maximum(dimming, LEAST_TRANSMISSION))
-    truth = truth._replace(slope=slope, attenuation=attenuation.astype(np.float32))
-    return _seen_again(replace(cutout, data=clean.astype(np.float32), truth=truth))
+    depth = (k * attenuation(truth.transmission)).astype(np.float32)
+    truth = truth._replace(slope=slope, attenuation=depth)
+    return _seen_again(monochromatic(replace(cutout, truth=truth)))
 
 
 def _suite(galaxies: int, views: int, seed: int) -> list[View]:

@@ -59,7 +59,7 @@ def curve(target: Target, positions: Position, transmissions: Array) -> Curve:
 
     def image(latent):
         clean = target.host_prior.denoise(latent, target.sigma_host, None)
-        return jnp.maximum(jnp.expm1(coordinates.STRETCH * clean), 0.0)
+        return coordinates.image_from_clean(clean)
 
     return Curve(
         jnp.mean(jax.lax.map(image, positions.host), axis=0),

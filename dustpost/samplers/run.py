@@ -222,8 +222,6 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
     def fine_of(keys, states):
         """Maps D that the chains' latents stand for; while they warm up, their means."""
         mean = states.galaxy.transmission
-        if target.fine_prior is None:
-            return mean
         return jax.lax.cond(adapt, lambda: mean, lambda: fine(keys, states, target))
 
     def sweep(carry, inputs):
