@@ -31,8 +31,11 @@ class Linear(NamedTuple):
         return edm.Parts(picture, picture, jnp.zeros(len(z)))
 
 
-CLEAN = jnp.full((contrast.MANY, 8, 8), CLEAR)
-LEVEL = jnp.linspace(0.1, 0.3, contrast.MANY)
+BATCH = 16
+MANY, MOVED = 48, 12  # chains of such a batch
+CLEAN = jnp.full((MANY, 8, 8), CLEAR)
+DATA = CLEAN[:BATCH]
+LEVEL = jnp.linspace(0.1, 0.3, MANY)
 
 
 def spread(chains) -> np.ndarray:
@@ -44,12 +47,12 @@ def spread(chains) -> np.ndarray:
 def test_chains_follow_the_energy(monkeypatch):
     """Of each what it was given, at its noise level."""
     monkeypatch.setattr(contrast, "ANEW", 0.0)
-    given = jnp.where(jnp.arange(contrast.MANY) % 2 == 0, 1.0, 0.0)
+    given = jnp.where(jnp.arange(MANY) % 2 == 0, 1.0, 0.0)
     chains, found = contrast.noisy(jax.random.key(0), CLEAN, LEVEL, (given,)), []
     for number in range(120):
         key = jax.random.fold_in(jax.random.key(1), number)
         params = {"a": jnp.asarray(0.5)}
-        chains, _ = contrast.step(key, Linear(), params, chains, CLEAN, 1.0, (given,))
+        chains, _ = contrast.step(key, Linear(), params, chains, DATA, 1.0, (given[:BATCH],))
         found.append(spread(chains))
     assert found[0].mean() < 1.5
     # 40 times 1536 pixels, not independent
@@ -59,22 +62,23 @@ def test_chains_follow_the_energy(monkeypatch):
 
 def test_chains_that_begin_anew_take_what_data_are_given(monkeypatch):
     monkeypatch.setattr(contrast, "ANEW", 1.0)
-    given = jnp.zeros(contrast.MANY)
+    given = jnp.zeros(MANY)
     chains = contrast.noisy(jax.random.key(0), CLEAN, LEVEL, (given,))
-    arguments = jax.random.key(1), Linear(), {"a": jnp.asarray(0.5)}, chains, CLEAN, 1.0
-    chains, _ = contrast.step(*arguments, (given + 1,))
-    assert float(chains.given[0].sum()) == contrast.MOVED
+    arguments = jax.random.key(1), Linear(), {"a": jnp.asarray(0.5)}, chains, DATA, 1.0
+    chains, _ = contrast.step(*arguments, (given[:BATCH] + 1,))
+    assert float(chains.given[0].sum()) == MOVED
     np.testing.assert_array_equal(chains.level, LEVEL)
 
 
 def test_the_energy_learns_the_data():
     """Too wide a Gaussian, a = 0.5, is narrowed to the noise about c: a = 0."""
-    given = (jnp.ones(contrast.MANY),)
+    given = (jnp.ones(MANY),)
     params = {"a": jnp.asarray(0.5)}
     chains = contrast.noisy(jax.random.key(0), CLEAN, LEVEL, given)
     for number in range(200):
         key = jax.random.fold_in(jax.random.key(2), number)
-        chains, gradient = contrast.step(key, Linear(), params, chains, CLEAN, 1.0, given)
+        data = DATA, 1.0, (given[0][:BATCH],)
+        chains, gradient = contrast.step(key, Linear(), params, chains, *data)
         params = {"a": params["a"] - 0.1 * gradient["a"]}
     assert abs(float(params["a"])) < 0.05
 
@@ -97,7 +101,7 @@ def test_a_run_with_chains_resumes_to_the_bit(tmp_path, train_and_die, kind):
     arguments = hosts, maps, "noise"
     task = task_of(kind, hosts, maps, 5.0)
     whole = training.train(task, *arguments, tmp_path / "whole", config, every=2)
-    assert whole.chains.places.shape == (contrast.MANY, SIDE, SIDE)
+    assert whole.chains.places.shape == (MANY, SIDE, SIDE)
     train_and_die(3, task, *arguments, tmp_path / "cut", config, every=2)
     again = training.train(task, *arguments, tmp_path / "cut", config, every=2)
     jax.tree.map(np.testing.assert_array_equal, whole, again)

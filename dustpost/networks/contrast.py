@@ -27,7 +27,7 @@ from jax import Array
 from dustpost.networks import edm
 from dustpost.networks.diffusion import perturb, variance_exploding
 
-MANY, MOVED = 48, 12  # chains, and how many of them move in a step
+MANY, MOVED = 3.0, 0.75  # chains, and how many of them move in a step, to a pair of a batch
 STEPS, SIZE = 8, 0.3  # leapfrog steps of a trajectory, in noise levels
 ANEW = 0.02  # of the moved begin anew
 
@@ -84,10 +84,11 @@ def noisy(key: Array, clean: Array, level: Array, given: tuple[Array, ...] = ())
     return Noisy(places, level, given)
 
 
-def begin(key: Array, task: Learner, host: Array, transmission: Array) -> Noisy:
-    """Return chains at the noisy images of the first `MANY` pairs."""
+def begin(key: Array, task: Learner, host: Array, transmission: Array, batch: int) -> Noisy:
+    """Return chains for batches of a size, at the noisy images of the first pairs."""
     level, pairs, noise = jax.random.split(key, 3)
-    clean, given = task.clean(pairs, host[:MANY], transmission[:MANY])
+    many = int(MANY * batch)
+    clean, given = task.clean(pairs, host[:many], transmission[:many])
     return noisy(noise, clean, task.levels(level, len(clean)), given)
 
 
@@ -118,7 +119,7 @@ def step(
     params : dict
     chains : Noisy
     clean : Array, (n, y, x)
-        z0 of data, of which the first `MOVED` are taken.
+        z0 of data; chains move to the first `MOVED` of them.
     weight : float
         w.
     given : tuple of Array, (n, ...)
@@ -131,7 +132,8 @@ def step(
         Of L by the parameters.
     """
     choice, data, move, accept = jax.random.split(key, 4)
-    some = clean[:MOVED], tuple(array[:MOVED] for array in given)
+    moved = int(MOVED * len(clean))
+    some = clean[:moved], tuple(array[:moved] for array in given)
     chosen, fresh, begun = _choose(choice, data, chains, *some)
     moved = begun._replace(places=_trajectory(move, accept, energy, params, begun))
     gradient = _gradient(energy, params, fresh, moved, jnp.asarray(weight, clean.dtype))

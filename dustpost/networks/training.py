@@ -261,7 +261,7 @@ def train(
         state = state._replace(params=params, average=params)
     if getattr(task, "weight", 0.0):
         pairs = host[:known], transmission[:known]
-        chains = contrast.begin(_key_of_chains(config, -1), task, *pairs)
+        chains = contrast.begin(_key_of_chains(config, -1), task, *pairs, config.batch)
         state = state._replace(chains=chains)
     if resumed:
         state = load_state(out / STATE, state)
