@@ -17,7 +17,7 @@ from jax import Array
 
 from dustpost.simulate.structure import Parameters
 
-PLANE = 128  # cells across the plane
+PLANE = 192  # cells across the plane
 IMAGE = 64  # pixels across the image
 EXTENT = 3.4  # half the plane's side in half-light radii (5.7 scale lengths)
 

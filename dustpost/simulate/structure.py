@@ -148,7 +148,7 @@ def draw_parameters(key: Array) -> Parameters:
     elliptical, irregular = galaxy == 1, galaxy == 2
     screen, trace, none = dust == 5, dust == 6, dust == 7
 
-    half_light = log_uniform(4.0, 14.0)
+    half_light = log_uniform(4.0, 28.0)  # from a few pixels to all of the frame
     # Spheroids of half the ellipticals sit in a disc (lenticulars).
     lenticular = jnp.where(uniform(0, 1) < 0.5, 1.0, uniform(0.4, 0.95))
     bulge_share = jnp.where(uniform(0, 1) < 0.15, 0.0, uniform(0.02, 0.6))

@@ -22,6 +22,7 @@ from dustpost.simulate.structure import Parameters, draw_parameters
 
 PIVOT = 0.4754
 HOST_BAND = 1  # r, in which S is the dust-free image
+AT_ONCE = 64  # pairs on an accelerator
 
 
 class Dust(NamedTuple):
@@ -112,7 +113,7 @@ def _pivot(structure, sight, dust):
 
 @partial(jax.jit, static_argnums=1)
 def draw_pairs(key: Array, n: int) -> tuple[Array, Array]:
-    """Draw n galaxies, one after the other (a core's cache holds one).
+    """Draw n galaxies, on a CPU one after the other (a core's cache holds one).
 
     Parameters
     ----------
@@ -133,7 +134,8 @@ def draw_pairs(key: Array, n: int) -> tuple[Array, Array]:
         colours = draw_spectra(galaxy_key, p, populations.BANDS[: HOST_BAND + 1])
         return pair(structure, colours[HOST_BAND], dust_of(p.grains, (PIVOT,)))
 
-    return jax.lax.map(one, jax.random.split(key, n))
+    together = None if jax.default_backend() == "cpu" else AT_ONCE
+    return jax.lax.map(one, jax.random.split(key, n), batch_size=together)
 
 
 def draw_spectra(key: Array, p: Parameters, bands: tuple[str, ...]) -> Array:
