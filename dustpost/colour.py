@@ -4,15 +4,11 @@ Eq. 6 of Siegel & Melchior (2024) gives every pixel of the host one spectrum. Bu
 than discs and arms are bluer, and what is redder than the rest looks like dust. Here the tilt g
 of the host's spectrum varies over the image,
 
-    model_i = F_i m_i exp(g(y, x) r_i),   g ~ GP(mu, K),
+    model_i = F_i m_i exp(g(y, x) r_i),   g ~ GP(0, c^2 K),
 
 with r_i half way between ln lambda_i, a power law, and the ratio of an old to a young population's
-spectrum (its break at 0.4 micron), of mean 0 over the bands. Hosts redden inwards: mu, their mean
-gradient, is taken out of the data,
-
-    Y -> Y - (1 - exp(-mu r_i)) (PSF * Y)+,
-
-and what g has beyond it, to first order, is integrated out: the noise gets the covariance T T^T,
+spectrum (its break at 0.4 micron), of mean 0 over the bands. To first order g is integrated out: the
+noise gets the covariance c^2 T T^T,
 
     T_k = psi_k r_i (PSF * Y)+,   K ~ sum_k psi_k psi_k^T,
 
@@ -25,7 +21,8 @@ is the sum of
   or place than the disc; orthonormal under the light;
 - arms and clumps: two stationary kernels of a few pixels.
 
-The sds are those of simulated galaxies (`benchmarks/colour_field.py`).
+The sds are those of simulated galaxies (`benchmarks/colour_field.py`). Some have one colour, some a
+red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`.
 """
 
 import jax.numpy as jnp
@@ -39,10 +36,10 @@ from dustpost.observation import Observation
 from dustpost.priors.spectrum import old_over_young
 
 # sd of the tilt in each function: harmonic -> power of ln rho -> sd; the harmonics have two phases
-GRADIENT = 0.078  # mean of the tilt in the first function, redder inwards; others have none
-SPREAD = {0: (0.082, 0.033, 0.020), 1: (0.033, 0.017, 0.016), 2: (0.060, 0.026, 0.022)}
+SPREAD = {0: (0.113, 0.033, 0.020), 1: (0.033, 0.017, 0.016), 2: (0.060, 0.026, 0.022)}
 PATCHES = ((2.5, 0.083), (7.0, 0.083))  # length of a stationary kernel in pixels, sd
-TILT = 0.20  # rms of all of these together, with the mean
+TILT = 0.20  # rms of all of these together
+SCALES = (0.2, 0.6, 1.6)  # c: the 16, 50 and 84 % of simulated galaxies' tilt, over its rms
 CORE = 0.15  # added to rho in the logarithm, in sd of the light
 REACH = (-2.0, 1.2)  # of ln(rho + CORE), outside which nothing changes
 RAMP = 0.5  # rho below which harmonics fade
@@ -65,7 +62,7 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     Returns
     -------
     Observation
-        With `colour`, and the data of a host without the mean gradient.
+        With `colour`.
     """
     if not tilt or len(observation.data) == 1:
         return observation
@@ -77,10 +74,8 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     total = np.maximum(light.sum(axis=(1, 2), keepdims=True), 1e-30)
     shape, information = (light / total).mean(axis=0), (redder**2 * ivar).sum(axis=0)
     psi = tilt / TILT * directions(shape, information)
-    inwards = tilt / TILT * GRADIENT * functions(shape)[0]
-    mean = -np.expm1(-inwards * reddening(wavelength)[:, None, None]) * light
-    parts = np.where(ivar > 0, psi[:, None] * redder, 0.0), np.where(ivar > 0, mean, 0.0)
-    return with_colour(observation, *(jnp.asarray(x, observation.data.dtype) for x in parts))
+    templates = np.where(ivar > 0, psi[:, None] * redder, 0.0)
+    return with_colour(observation, jnp.asarray(templates, observation.data.dtype), SCALES)
 
 
 def reddening(wavelength: NDArray) -> NDArray:

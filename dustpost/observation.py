@@ -6,7 +6,7 @@ from jax import Array
 
 
 class Colour(NamedTuple):
-    """Mean and low-rank covariance of the host's colours, `dustpost.likelihood.with_colour`.
+    """Low-rank covariance of the host's colours, `dustpost.likelihood.with_colour`.
 
     Attributes
     ----------
@@ -16,14 +16,15 @@ class Colour(NamedTuple):
         ivar T.
     gram : Array, (k, k)
         T^T ivar T.
-    mean : Array, (band, y, x)
-        What the mean field adds to the light, in the unit of the data; off the data already.
+    scales : Array, (scale,)
+        Factors of T, of which one holds for the galaxy; all are as likely, and their mean
+        square is 1.
     """
 
     templates: Array
     weighted: Array
     gram: Array
-    mean: Array
+    scales: Array
 
 
 class Observation(NamedTuple):
@@ -32,8 +33,7 @@ class Observation(NamedTuple):
     Attributes
     ----------
     data : Array, (band, y, x)
-        Surface brightness in the unit of the input; 0 where masked. Without the mean of
-        `colour`, where there is one.
+        Surface brightness in the unit of the input; 0 where masked.
     ivar : Array, (band, y, x)
         Inverse variance of `data`; 0 marks a masked or padded pixel.
     psf : Array, (band, py, px)

@@ -80,7 +80,7 @@ def test_joint_density_is_the_sum_of_its_parts(coloured):
         wide = 0.1 * jax.random.normal(jax.random.key(1), (2, *seen.data.shape))
         seen = seen._replace(ivar=seen.ivar.at[:, :2].set(0.0))
         wide = jnp.where(seen.ivar > 0, wide, 0.0)
-        target = target.replace(observation=with_colour(seen, wide))
+        target = target.replace(observation=with_colour(seen, wide, (1.0, 3.0)))
     galaxy = target.galaxy(position)
     total, trace = density(target, position, galaxy.estimate)
     parts = [
