@@ -7,8 +7,8 @@ of the host's spectrum varies over the image,
     model_i = F_i m_i exp(g(y, x) r_i),   g ~ GP(0, c^2 K),
 
 with r_i half way between ln lambda_i, a power law, and the ratio of an old to a young population's
-spectrum (its break at 0.4 micron), of mean 0 over the bands. To first order g is integrated out: the
-noise gets the covariance c^2 T T^T,
+spectrum (its break at 0.4 micron), of mean 0 over the bands. To first order g is integrated out:
+the noise gets the covariance c^2 T T^T,
 
     T_k = psi_k r_i (PSF * Y)+,   K ~ sum_k psi_k psi_k^T,
 
@@ -21,8 +21,8 @@ is the sum of
   or place than the disc; orthonormal under the light;
 - arms and clumps: two stationary kernels of a few pixels.
 
-The sds are those of simulated galaxies (`benchmarks/colour_field.py`). Some have one colour, some a
-red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`.
+The sds are those of simulated galaxies (`benchmarks/colour_field.py`). Some have one colour, some
+a red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`.
 """
 
 import jax.numpy as jnp

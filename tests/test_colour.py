@@ -46,11 +46,13 @@ def galaxy():
 
 @pytest.fixture
 def small():
-    """Noise, a mask and random templates, with a colour field of two random ones, weak or strong."""
+    """Noise, a mask and random templates, with a random colour field, weak or strong."""
     seen = observation()
     random = jax.random.normal(jax.random.key(5), (2, *seen.data.shape))
     wide = jnp.where(seen.ivar > 0, random, 0.0)
-    return with_colour(seen, wide, (1.0, 3.0)), jax.random.uniform(jax.random.key(0), seen.data.shape)
+    return with_colour(seen, wide, (1.0, 3.0)), jax.random.uniform(
+        jax.random.key(0), seen.data.shape
+    )
 
 
 def test_functions_are_orthonormal_under_the_light(galaxy):
