@@ -49,10 +49,7 @@ def with_ratio(rule: Callable, always: bool = False) -> Callable:
         momentum_key, jitter_key, accept_key = jax.random.split(key, 3)
         start, unravel = ravel_pytree(state.moving)
         mass = flat(precision)
-        low, high = 1 - hmc.JITTER, 1 + hmc.JITTER
-        step = step_size * jax.random.uniform(
-            jitter_key, dtype=start.dtype, minval=low, maxval=high
-        )
+        step = step_size * hmc.jitter(jitter_key, start.dtype)
         momentum = jnp.sqrt(mass) * jax.random.normal(momentum_key, start.shape, start.dtype)
 
         def leapfrog(carry, _):
