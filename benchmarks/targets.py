@@ -133,7 +133,11 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
     """Run the four chains of one galaxy under one configuration."""
     cross_term, kind, sigma = configuration.split()
     settings = Settings(
-        cross_term=cross_term, target=kind, sigma_dust=float(sigma), chains=len(STARTS)
+        cross_term=cross_term,
+        target=kind,
+        sigma_dust=float(sigma),
+        chains=len(STARTS),
+        colour_field=0.0,
     )
     begin = time.perf_counter()
     target = build_target(cutout, settings)

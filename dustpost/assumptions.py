@@ -147,7 +147,10 @@ def _host_colour(settings: dict) -> str:
     if tilt is None:
         return ""
     if tilt:
-        return f"Its spectrum varies over the image, an rms tilt of {tilt:g}, integrated out."
+        return (
+            f"Its spectrum varies over the image, by an rms tilt of {tilt:g} in the mean over "
+            "galaxies, integrated out."
+        )
     return "One for the whole host; a gradient would be taken for dust (colour_field changes it)."
 
 

@@ -10,16 +10,14 @@ with r_i half way between ln lambda_i, a power law, and the ratio of an old to a
 spectrum (its break at 0.4 micron), of mean 0 over the bands. To first order g is integrated out:
 the noise gets the covariance c^2 T T^T,
 
-    T_k = psi_k r_i (PSF * Y)+,   K ~ sum_k psi_k psi_k^T,
+    T_k = psi_k r_i (PSF * Y)+,   K = sum_k psi_k psi_k^T,
 
 the light as the data have it, so that T is no function of the parameters (as the model error,
-`dustpost.model_error`); psi are the directions of K that the data would see best (Nystroem). K
-is the sum of
-
-- gradients: smooth functions of the elliptical radius rho and angle of the observed light,
-  powers of ln rho and their first and second harmonics, for a bulge of another colour, shape
-  or place than the disc; orthonormal under the light;
-- arms and clumps: two stationary kernels of a few pixels.
+`dustpost.model_error`). psi are gradients: smooth functions of the elliptical radius rho and angle
+of the observed light, powers of ln rho and their first and second harmonics, for a bulge of another
+colour, shape or place than the disc; orthonormal under the light. Arms and clumps are left out,
+although their colours vary as much: a field of a few pixels explains whatever dust does, and then
+the data say nothing of it.
 
 The sds are those of simulated galaxies (`benchmarks/colour_field.py`). Some have one colour, some
 a red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`.
@@ -28,7 +26,6 @@ a red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`.
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from dustpost.likelihood import with_colour
 from dustpost.model_error import smoothed
@@ -37,15 +34,12 @@ from dustpost.priors.spectrum import old_over_young
 
 # sd of the tilt in each function: harmonic -> power of ln rho -> sd; the harmonics have two phases
 SPREAD = {0: (0.113, 0.033, 0.020), 1: (0.033, 0.017, 0.016), 2: (0.060, 0.026, 0.022)}
-PATCHES = ((2.5, 0.083), (7.0, 0.083))  # length of a stationary kernel in pixels, sd
-TILT = 0.20  # rms of all of these together
+TILT = 0.164  # rms of all of these together
 SCALES = (0.2, 0.6, 1.6)  # c: the 16, 50 and 84 % of simulated galaxies' tilt, over its rms
 CORE = 0.15  # added to rho in the logarithm, in sd of the light
 REACH = (-2.0, 1.2)  # of ln(rho + CORE), outside which nothing changes
 RAMP = 0.5  # rho below which harmonics fade
 FAINT = 0.05  # of the peak; fainter light has no say in the functions
-RANK = 64  # directions kept
-PIXELS = 1200  # of those that see a tilt best; the directions are found on them
 
 
 def add_colour_field(observation: Observation, tilt: float) -> Observation:
@@ -72,8 +66,7 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     redder = reddening(wavelength)[:, None, None] * light
     ivar = np.asarray(observation.ivar, float)
     total = np.maximum(light.sum(axis=(1, 2), keepdims=True), 1e-30)
-    shape, information = (light / total).mean(axis=0), (redder**2 * ivar).sum(axis=0)
-    psi = tilt / TILT * directions(shape, information)
+    psi = tilt / TILT * spreads()[:, None, None] * functions((light / total).mean(axis=0))
     templates = np.where(ivar > 0, psi[:, None] * redder, 0.0)
     return with_colour(observation, jnp.asarray(templates, observation.data.dtype), SCALES)
 
@@ -87,33 +80,6 @@ def reddening(wavelength: NDArray) -> NDArray:
     if not along > 0:  # bands of one wavelength, or beyond the last knot of the spectra
         return power_law
     return 0.5 * (power_law + older * (power_law @ power_law) / along)
-
-
-def directions(light: NDArray, information: NDArray) -> NDArray:
-    """psi of the tilt's prior, (k, y, x): those that data of this information see best.
-
-    Parameters
-    ----------
-    light : ndarray, (y, x)
-    information : ndarray, (y, x)
-        Inverse variance of a pixel's tilt.
-    """
-    shape, size = light.shape, light.size
-    smooth = (spreads()[:, None, None] * functions(light)).reshape(-1, size)
-    best = np.sort(np.argsort(-information, axis=None, kind="stable")[: min(PIXELS, size)])
-    y, x = (axis.astype(float) for axis in np.divmod(np.arange(size), shape[1]))
-    square = (y[:, None] - y[best]) ** 2 + (x[:, None] - x[best]) ** 2
-    kernel = smooth.T @ smooth[:, best]
-    for length, sd in PATCHES:
-        kernel += sd**2 * np.exp(-0.5 * square / length**2)
-    root = np.sqrt(information.ravel()[best])
-    value, vector = eigh(
-        root[:, None] * kernel[best] * root,
-        subset_by_index=[best.size - min(RANK, best.size), best.size - 1],
-    )
-    value = np.maximum(value, 1e-12 * max(value.max(), 1e-30))
-    psi = (kernel * root) @ vector / np.sqrt(value)
-    return psi.T.reshape(-1, *shape)
 
 
 def functions(light: NDArray) -> NDArray:

@@ -31,10 +31,10 @@ LEVELS = 10
 def map_target(cutout: Cutout, settings: Settings) -> Target:
     """What the MAP is of: as in the paper the cut target, of scores, where not asked for the full.
 
-    The anchor is known by chains alone.
+    The host has one colour, as in the paper; the anchor is known by chains alone.
     """
-    cut = replace(settings, cross_term="cut")
-    return build_target(cutout, settings if settings.cross_term == "full" else cut)
+    term = "full" if settings.cross_term == "full" else "cut"
+    return build_target(cutout, replace(settings, cross_term=term, colour_field=0.0))
 
 
 def find_map(target: Target, progress: Stage = quiet) -> climb.Result:

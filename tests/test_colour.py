@@ -89,26 +89,6 @@ def test_reddening_has_unit_slope_and_no_mean():
     assert np.isfinite(colour.reddening(np.array([2.2, 3.0]))).all()
 
 
-def test_all_directions_are_the_prior_itself(monkeypatch):
-    """psi psi^T is the kernel: gradients and two stationary parts, written out pixel by pixel."""
-    y, x = np.mgrid[:12, :12].astype(float)
-    light = np.exp(-np.hypot(y - 5.0, 0.7 * (x - 6.0)) / 2.0)
-    monkeypatch.setattr(colour, "RANK", light.size)
-    psi = colour.directions(light, light**2).reshape(light.size, -1)
-    smooth = (colour.spreads()[:, None, None] * colour.functions(light)).reshape(-1, light.size)
-    square = (y.ravel()[:, None] - y.ravel()) ** 2 + (x.ravel()[:, None] - x.ravel()) ** 2
-    kernel = smooth.T @ smooth
-    for length, sd in colour.PATCHES:
-        kernel += sd**2 * np.exp(-square / (2 * length**2))
-    np.testing.assert_allclose(psi.T @ psi, kernel, atol=1e-4)
-
-    monkeypatch.setattr(colour, "RANK", 20)
-    few = colour.directions(light, light**2).reshape(20, -1)
-    weight = light.ravel()
-    seen, all_seen = (np.sqrt(np.diag(m.T @ m) @ weight / weight.sum()) for m in (few, psi))
-    assert 0.9 * all_seen < seen <= all_seen
-
-
 def test_likelihood_against_numpy(float64, small):
     """The mean of normal densities with dense covariances, band by band off the model."""
     seen, templates = small

@@ -135,7 +135,9 @@ def plan_of(
             flux_prior=flux_prior or "flat",
             **common,
         )
-    settings = replace(settings, flux_prior=flux_prior or settings.flux_prior)
+    # its galaxies have hosts of one colour
+    flux_prior = flux_prior or settings.flux_prior
+    settings = replace(settings, flux_prior=flux_prior, colour_field=0.0)
     if small:
         settings = replace(settings, chains=2, relax=100, warmup=20, draws=40)
     return Plan(
