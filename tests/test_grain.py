@@ -14,7 +14,7 @@ from dustpost.settings import Settings
 from dustpost.simulate.survey import get_survey
 from tests import gaussian_world as world
 
-GALAXIES = 10
+GALAXIES = 16
 
 
 @pytest.fixture(scope="module")
