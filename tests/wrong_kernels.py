@@ -49,7 +49,11 @@ def with_ratio(rule: Callable, always: bool = False) -> Callable:
         momentum_key, jitter_key, accept_key = jax.random.split(key, 3)
         start, unravel = ravel_pytree(state.moving)
         mass = flat(precision)
-        step = step_size * hmc.jitter(jitter_key, start.dtype)
+        # no short steps, which would hide some of what is wrong
+        low, high = 1 - hmc.JITTER, 1 + hmc.JITTER
+        step = step_size * jax.random.uniform(
+            jitter_key, dtype=start.dtype, minval=low, maxval=high
+        )
         momentum = jnp.sqrt(mass) * jax.random.normal(momentum_key, start.shape, start.dtype)
 
         def leapfrog(carry, _):
