@@ -40,7 +40,7 @@ def found():
     clouds = []
     for seed in range(SEEDS):
         start = from_the_prior(exact.target, seed)
-        clouds.append(tempered.run(jax.random.key(seed), start, exact.target, OF_DUST, 3, 4))
+        clouds.append(tempered.run(jax.random.key(seed), start, exact.target, OF_DUST, 4, 4))
     dust = np.array([cloud.states.position.dust for cloud in clouds], float)
     return exact, clouds, np.sum(dust * axis, axis=(2, 3))
 
