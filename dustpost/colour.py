@@ -35,7 +35,7 @@ from dustpost.priors.spectrum import old_over_young
 # sd of the tilt in each function: harmonic -> power of ln rho -> sd; the harmonics have two phases
 SPREAD = {0: (0.113, 0.033, 0.020), 1: (0.033, 0.017, 0.016), 2: (0.060, 0.026, 0.022)}
 TILT = 0.164  # rms of all of these together
-SCALES = (0.2, 0.6, 1.6)  # c: the 16, 50 and 84 % of simulated galaxies' tilt, over its rms
+SCALES = (0.2, 0.6, 1.6)  # c: about the 16, 50, 84 % of simulated galaxies' tilt, over its rms
 CORE = 0.15  # added to rho in the logarithm, in sd of the light
 REACH = (-2.0, 1.2)  # of ln(rho + CORE), outside which nothing changes
 RAMP = 0.5  # rho below which harmonics fade

@@ -35,6 +35,8 @@ from jax.scipy.special import logsumexp
 
 from dustpost.observation import Colour, Observation
 
+_MEAN = np.ones(1)  # the scale whose C is the mean over scales
+
 
 class FluxFit(NamedTuple):
     """Likelihood of the band fluxes for fixed templates.
@@ -178,9 +180,6 @@ class _Free(NamedTuple):
 
     share: Array
     factor: Array
-
-
-_MEAN = np.ones(1)  # the scale whose C is the mean over scales
 
 
 def _free(observation: Observation, templates: Array, scales: Array) -> _Free:
