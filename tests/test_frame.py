@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from dustpost.coordinates import clean_from_image, image_from_clean
 from dustpost.posterior import Host
 from dustpost.samplers import directions, frame, gibbs
 from tests import gaussian_world as world
@@ -89,6 +90,16 @@ def test_few_directions_make_the_block_round(observed):
     assert spread.max() / spread.min() > 100
     assert within.max() / within.min() < 25
     assert within[1] > 0.4 and within.max() < 1.6
+
+
+def test_the_host_may_brighten(observed):
+    """As a whole, which the data cannot see; no probe would find it."""
+    target, position = observed
+    seat = fitted(target, position, 4)["host"]
+    x = image_from_clean(target.host_prior.denoise(position.host, target.sigma_host, None))
+    along = np.ravel(clean_from_image(1.01 * x) - clean_from_image(x))
+    along = along / np.linalg.norm(along)
+    assert np.linalg.norm(seat.basis @ along) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_a_wrapped_block_is_the_block(observed):

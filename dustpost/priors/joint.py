@@ -24,11 +24,13 @@ from dustpost.errors import DustpostError
 from dustpost.networks import edm
 from dustpost.networks.diffusion import (
     Level,
+    perturb,
     score_from_denoised,
     variance_exploding,
     variance_preserving,
 )
 from dustpost.networks.joint import HOST_ENDS, JointDenoiser, rebuild
+from dustpost.priors import peak
 from dustpost.priors.weights import read_weights
 
 SHIPPED, SHIPPED_ENERGY = "joint.safetensors", "host_energy.safetensors"
@@ -194,7 +196,8 @@ class JointPrior:
 class SimHostPrior:
     """Host prior of this package's simulator; variance preserving, as `HostPrior`.
 
-    The latent is scale * (z0 + tau e) with tau = sigma/scale.
+    The latent is scale * (z0 + tau e) with tau = sigma/scale. An energy has its peak held, see
+    `dustpost.priors.peak`.
 
     Attributes
     ----------
@@ -213,7 +216,8 @@ class SimHostPrior:
     def _log_density(self, latent, sigma, condition=None, clean=None):
         scale, noise = self.level(sigma)
         clean = self.denoise(latent, sigma) if clean is None else clean
-        return -edm.energy(latent / scale, clean, noise / scale, HOST_ENDS[0])
+        host = latent / scale
+        return peak.log_factor(host) - edm.energy(host, clean, noise / scale, HOST_ENDS[0])
 
     @property
     def name(self) -> str:
@@ -243,18 +247,24 @@ class SimHostPrior:
         """Gradient of log p_sigma(z), (y, x)."""
         level = scale, noise = self.level(sigma)
         clean = self.joint.denoise_host(latent / scale, noise / scale)
-        return score_from_denoised(latent, clean, level)
+        found = score_from_denoised(latent, clean, level)
+        if self.log_density is None:
+            return found
+        return found + jax.grad(peak.log_factor)(latent / scale) / scale
 
     def sample(self, key: Array, sigma: Array, condition: Array | None = None) -> Array:
         """Draw z at noise level `sigma` by reverse diffusion."""
-        first, second = jax.random.split(key)
+        first, second, third = jax.random.split(key, 3)
         scale, noise = self.level(sigma)
         joint = self.joint
-        highest, side = joint.metadata["tau"][1], joint.denoiser.size
+        (lowest, highest), side = joint.metadata["tau"], joint.denoiser.size
+        held = self.log_density is not None
         start = joint.denoiser.host.mean + highest * jax.random.normal(first, (side, side))
-        levels = edm.ladder(highest, noise / scale, joint.steps)
-        clean = joint.denoise_host
-        return scale * edm.reverse_diffusion(second, clean, start, levels, joint.churn)
+        levels = edm.ladder(highest, lowest if held else noise / scale, joint.steps)
+        host = edm.reverse_diffusion(second, joint.denoise_host, start, levels, joint.churn)
+        if held:
+            return perturb(third, peak.hold(host), self.level(sigma))
+        return scale * host
 
 
 def load_joint_prior(path: str | Path | None = None) -> JointPrior:

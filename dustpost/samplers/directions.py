@@ -11,8 +11,9 @@ units of the noise that of a colour field (`dustpost.likelihood`), which has no 
 variable whose prior is explicit has s = its sd, hence 1, and no J. Whatever the data know of a
 latent reaches them through the denoiser, so that J and M have the same rows. Random probes
 (Halko, Martinsson & Tropp 2011) find the range of J, whose softest directions the prior leaves
-free, and, the other half of them, that of P - 1 by the target's own gradient, whose stiffest the
-data hold; P is projected on both and its eigenvectors are the basis.
+free, and, most of them, that of P - 1 by the target's own gradient, whose stiffest the data hold.
+Two directions are known: an explicit variable, and the host's brightness, of which the likelihood
+knows nothing. P is projected on all of them and its eigenvectors are the basis.
 
 The chains' places are averaged over: the precision at any one of them may be negative in some
 direction, their mean is what a chain meets on its way. Derivatives are differences over
@@ -33,6 +34,7 @@ from dustpost.samplers import hmc
 from dustpost.samplers.frame import Frame
 
 REACH = 0.5  # of the differences, in noise levels spread over all pixels
+SOFT = 8  # one probe in so many is for the soft directions, which are few
 PASSES = 2  # of the probes through J
 LEAST = 0.05  # precision; a direction is not taken for longer than 4.5 noise levels
 BATCH = 4  # directions side by side
@@ -45,6 +47,7 @@ def fit(
     observation: Observation,
     scale: Any,
     known: Any,
+    brighter: Any,
     fluxes: Callable,
     rank: int,
 ) -> Frame:
@@ -64,6 +67,8 @@ def fit(
         s, of the structure of the moving variables.
     known : pytree
         The same; 1 for a variable whose prior is explicit, 0 for a latent.
+    brighter : pytree
+        The same; how the latents change as all of the host brightens.
     fluxes : callable
         ln F (band,) -> Q (band, band).
     rank : int
@@ -123,10 +128,11 @@ def fit(
 
         def again(_, vectors):
             soft, stiff = (_orthonormal(part) for part in vectors)
-            return jnp.stack([derivatives(state, soft)[0], curvature(state, stiff)])
+            return derivatives(state, soft)[0], curvature(state, stiff)
 
-        begin = jax.random.normal(key, (2, -(-rank // (2 * chains)), size.size))
-        return jax.lax.fori_loop(0, PASSES, again, begin)
+        begin = jax.random.normal(key, (-(-rank // chains), size.size))
+        soft = -(-len(begin) // SOFT)
+        return jnp.concatenate(jax.lax.fori_loop(0, PASSES, again, (begin[:soft], begin[soft:])))
 
     def project(state):
         passed, slopes, of_flux, taken, norm = derivatives(state, basis)
@@ -136,11 +142,12 @@ def fit(
         return jnp.eye(rank) - 0.5 * (inner + inner.T) + known - 0.5 * (lost + lost.T)
 
     probes = jax.lax.map(probe, (states, jax.random.split(key, chains)))
-    # of both kinds, should some not be wanted
-    probes = jnp.swapaxes(probes, 1, 2).reshape(-1, size.size)[:rank]
-    # an explicit variable is a direction of its own, in the place of one probe
-    alone = (jnp.arange(rank) == 0)[:, None] & jnp.any(explicit > 0)
-    basis = _orthonormal(jnp.where(alone, explicit, probes))
+    # of all chains in turn, should some not be wanted
+    probes = jnp.swapaxes(probes, 0, 1).reshape(-1, size.size)[:rank]
+    # these are directions of their own, in the place of one probe each, where they move at all
+    own = jnp.stack([explicit, hmc.flat(brighter)])[:rank]
+    moving = jnp.any(own != 0, axis=-1, keepdims=True)
+    basis = _orthonormal(probes.at[: len(own)].set(jnp.where(moving, own, probes[: len(own)])))
     precision, turn = jnp.linalg.eigh(jnp.mean(jax.lax.map(project, states), axis=0))
     return Frame(scale, turn.T @ basis, jnp.maximum(precision, LEAST))
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dustpost.coordinates import clean_from_image
 from dustpost.errors import DustpostError
 from dustpost.posterior import Galaxy, Position, Target
 from dustpost.samplers import curvature, directions, flux, grey, orbit
@@ -120,13 +121,14 @@ def retune(key: Array, states: State, target: Target, tuning: Tuning, rank: int)
     sigmas = target.sigma_host, target.sigma_dust
     scale = Position(*(jnp.full_like(like, sigma) for sigma in sigmas), spread)
     known = Position(jnp.zeros_like(like), jnp.zeros_like(like), one)
+    brighter = Position(_brighter(target, states.position.host), jnp.zeros_like(like), 0.0 * one)
     of_flux = partial(curvature.flux_precision, target)
     frames = {}
     for name, move in HMC.items():
         if name in tuning.step:
             at = lambda state, move=move: move.at(target, state.position, state.galaxy.host)  # noqa: E731
-            given = at, target.observation, move.part(scale), move.part(known), of_flux
-            frames[name] = directions.fit(key, states, *given, rank)
+            given = at, target.observation, move.part(scale), move.part(known)
+            frames[name] = directions.fit(key, states, *given, move.part(brighter), of_flux, rank)
     host, depth, slope_now = (
         jnp.mean(x, axis=0)
         for x in (states.galaxy.host, jnp.log(states.galaxy.transmission), states.position.slope)
@@ -139,6 +141,15 @@ def retune(key: Array, states: State, target: Target, tuning: Tuning, rank: int)
         precision["orbit"] = jnp.sum(of_dust * line**2)
     curve = grey.curve(target, states.position, states.galaxy.transmission)
     return tuning._replace(precision=precision, direction=line, curve=curve, frames=frames)
+
+
+def _brighter(target: Target, latents: Array) -> Array:
+    """dz0/d ln(peak), (y, x), of the mean host of some latents.
+
+    The likelihood sees hosts of unit sum, and a tenth in their peak is a dozen noise levels of z.
+    """
+    x = jnp.mean(grey.images(target, latents), axis=0)
+    return jax.jvp(lambda peak: clean_from_image(peak * x), (jnp.ones(()),), (jnp.ones(()),))[1]
 
 
 def init(key: Array, position: Position, target: Target) -> State:
