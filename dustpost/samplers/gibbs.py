@@ -121,7 +121,8 @@ def retune(key: Array, states: State, target: Target, tuning: Tuning, rank: int)
     sigmas = target.sigma_host, target.sigma_dust
     scale = Position(*(jnp.full_like(like, sigma) for sigma in sigmas), spread)
     known = Position(jnp.zeros_like(like), jnp.zeros_like(like), one)
-    brighter = Position(_brighter(target, states.position.host), jnp.zeros_like(like), 0.0 * one)
+    curve = grey.curve(target, states.position, states.galaxy.transmission)
+    brighter = Position(_brighter(curve.host), jnp.zeros_like(like), jnp.zeros_like(one))
     of_flux = partial(curvature.flux_precision, target)
     frames = {}
     for name, move in HMC.items():
@@ -139,17 +140,16 @@ def retune(key: Array, states: State, target: Target, tuning: Tuning, rank: int)
     precision = dict(tuning.precision)
     if "orbit" in precision:
         precision["orbit"] = jnp.sum(of_dust * line**2)
-    curve = grey.curve(target, states.position, states.galaxy.transmission)
     return tuning._replace(precision=precision, direction=line, curve=curve, frames=frames)
 
 
-def _brighter(target: Target, latents: Array) -> Array:
-    """dz0/d ln(peak), (y, x), of the mean host of some latents.
+def _brighter(image: Array) -> Array:
+    """dz0/d ln(peak), (y, x), of a host as an image.
 
     The likelihood sees hosts of unit sum, and a tenth in their peak is a dozen noise levels of z.
     """
-    x = jnp.mean(grey.images(target, latents), axis=0)
-    return jax.jvp(lambda peak: clean_from_image(peak * x), (jnp.ones(()),), (jnp.ones(()),))[1]
+    one = jnp.ones((), image.dtype)
+    return jax.jvp(lambda peak: clean_from_image(peak * image), (one,), (one,))[1]
 
 
 def init(key: Array, position: Position, target: Target) -> State:

@@ -57,21 +57,15 @@ class State(NamedTuple):
 def curve(target: Target, positions: Position, transmissions: Array) -> Curve:
     """The curve through the mean of some places, (chain, ...) each."""
 
-    return Curve(
-        jnp.mean(images(target, positions.host), axis=0),
-        jnp.mean(jnp.log(transmissions), axis=0),
-        jnp.mean(positions.slope),
-    )
-
-
-def images(target: Target, latents: Array) -> Array:
-    """Hosts as images whose peak is about 1, (chain, y, x), of their latents."""
-
     def image(latent):
         clean = target.host_prior.denoise(latent, target.sigma_host, None)
         return coordinates.image_from_clean(clean)
 
-    return jax.lax.map(image, latents)
+    return Curve(
+        jnp.mean(jax.lax.map(image, positions.host), axis=0),
+        jnp.mean(jnp.log(transmissions), axis=0),
+        jnp.mean(positions.slope),
+    )
 
 
 def place(target: Target, through: Curve, slope: Array) -> tuple[Array, Array]:
