@@ -29,7 +29,7 @@ from dustpost import coordinates
 from dustpost.assemble import FAR
 from dustpost.networks.diffusion import perturb, sigma_of
 from dustpost.priors.grain import log_factor, responses
-from dustpost.priors.joint import load_sim_prior
+from dustpost.priors.sim import load_sim_prior
 from dustpost.settings import Settings
 
 BRIGHT = 0.05  # of the peak

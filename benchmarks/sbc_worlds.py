@@ -38,7 +38,8 @@ from dustpost.posterior import Target
 from dustpost.priors import spectrum
 from dustpost.priors.dust import load_dust_prior
 from dustpost.priors.gaussian import GaussianPrior, matern_power
-from dustpost.priors.joint import JointPrior, SimHostPrior, load_joint_prior, load_sim_prior
+from dustpost.priors.joint import JointPrior, load_joint_prior
+from dustpost.priors.sim import SimHostPrior, load_sim_prior
 from dustpost.priors.slope import slope_prior
 from dustpost.settings import SIGMA_ENERGY, Settings
 from dustpost.train import Design, Source, train_network

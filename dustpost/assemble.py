@@ -20,8 +20,9 @@ from dustpost.networks.diffusion import sigma_of
 from dustpost.posterior import Target
 from dustpost.priors.dust import load_dust_prior
 from dustpost.priors.host import find_hsc64, load_host_prior
-from dustpost.priors.joint import load_joint_prior, load_sim_prior
+from dustpost.priors.joint import load_joint_prior
 from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
+from dustpost.priors.sim import load_sim_prior
 from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import FlatFlux, stellar_flux
 from dustpost.settings import SIGMA_DUST, SIGMA_ENERGY, Settings

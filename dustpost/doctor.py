@@ -19,7 +19,7 @@ from dustpost.networks.mixer import Mixer
 from dustpost.observation import Observation
 from dustpost.priors.dust import load_dust_prior
 from dustpost.priors.host import find_hsc64, load_host_prior
-from dustpost.priors.joint import load_sim_prior
+from dustpost.priors.sim import load_sim_prior
 
 MISCOMPILING = ("0.10.2", "0.11.0")
 PACKAGES = ("jax", "jaxlib", "flax", "numpyro", "blackjax", "arviz", "astropy", "xarray")

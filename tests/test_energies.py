@@ -14,7 +14,8 @@ from dustpost.networks import checkpoint, edm, energies, host, joint, joint_task
 from dustpost.networks.diffusion import sigma_of
 from dustpost.networks.unet import UNet
 from dustpost.priors.dust import load_dust_prior
-from dustpost.priors.joint import load_joint_prior, load_sim_prior
+from dustpost.priors.joint import load_joint_prior
+from dustpost.priors.sim import load_sim_prior
 from dustpost.settings import Settings
 from tests import gaussian_world as world
 

@@ -10,7 +10,8 @@ import pytest
 from dustpost import assemble, sample
 from dustpost.errors import DustpostError
 from dustpost.io.read import read
-from dustpost.priors.joint import load_joint_prior, load_sim_prior
+from dustpost.priors.joint import load_joint_prior
+from dustpost.priors.sim import load_sim_prior
 from dustpost.settings import SIGMA_DUST, SIGMA_ENERGY, Settings
 from tests import gaussian_world as world
 

@@ -12,7 +12,8 @@ from dustpost.errors import DustpostError
 from dustpost.networks import checkpoint, edm, joint, joint_task, training
 from dustpost.networks.diffusion import score_from_denoised, sigma_of
 from dustpost.networks.unet import UNet
-from dustpost.priors.joint import SimHostPrior, load_joint_prior, load_sim_prior
+from dustpost.priors.joint import load_joint_prior
+from dustpost.priors.sim import SimHostPrior, load_sim_prior
 
 TINY = UNet((24, 8), (1, 1), (1,), 16, 4, outputs=3, noisy=2)
 SIDE = 16

@@ -8,7 +8,7 @@ import pytest
 from dustpost.coordinates import clean_from_image, host_from_clean, image_from_clean
 from dustpost.networks.diffusion import sigma_of
 from dustpost.priors import peak
-from dustpost.priors.joint import load_sim_prior
+from dustpost.priors.sim import load_sim_prior
 
 
 def galaxy(height):

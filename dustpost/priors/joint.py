@@ -1,4 +1,4 @@
-"""Prior p(z, x) of a noisy host z and its noisy dust x, and the host prior `sim` inside it.
+"""Prior p(z, x) of a noisy host z and its noisy dust x.
 
     grad_z log p(z, x) = (E[z0 | z] - z)/tau^2 + g(z, x),   g = grad_z log p_sigma(x | z),
     grad_x log p(z, x) = (E[v | z, x] - x)/sigma^2,
@@ -6,11 +6,10 @@
 the first term being the host alone and g the cross term (see `dustpost.networks.joint`,
 whose network gives all three; Tweedie's formula). Draws of both come from one reverse
 diffusion (Karras et al. 2022, Algorithm 2), both noisy by the same number of spreads.
-They have no density; `sim` has one where its network is an energy.
+They have no density. The host prior `sim` inside it is `dustpost.priors.sim`.
 """
 
 import json
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,13 @@ from dustpost.errors import DustpostError
 from dustpost.networks import edm
 from dustpost.networks.diffusion import (
     Level,
-    perturb,
     score_from_denoised,
     variance_exploding,
-    variance_preserving,
 )
-from dustpost.networks.joint import HOST_ENDS, JointDenoiser, rebuild
-from dustpost.priors import peak
+from dustpost.networks.joint import JointDenoiser, rebuild
 from dustpost.priors.weights import read_weights
 
-SHIPPED, SHIPPED_ENERGY = "joint.safetensors", "host_energy.safetensors"
+SHIPPED = "joint.safetensors"
 STEPS = 48  # Heun steps of reverse diffusion, four network calls each (two for a host or dust)
 CHURN = 20.0
 
@@ -192,81 +188,6 @@ class JointPrior:
         return jnp.array([m.mean for m in moments]), jnp.array([m.spread for m in moments])
 
 
-@flax.struct.dataclass
-class SimHostPrior:
-    """Host prior of this package's simulator; variance preserving, as `HostPrior`.
-
-    The latent is scale * (z0 + tau e) with tau = sigma/scale. An energy has its peak held, see
-    `dustpost.priors.peak`.
-
-    Attributes
-    ----------
-    joint : JointPrior
-        The network, which is asked for the host alone.
-    """
-
-    joint: JointPrior
-
-    @property
-    def log_density(self) -> Callable[..., Array] | None:
-        """log p_sigma(z) + const(sigma), of (z, sigma, None, clean); None for a score network."""
-        energy = self.joint.denoiser.parameterisation == "energy"
-        return self._log_density if energy else None
-
-    def _log_density(self, latent, sigma, condition=None, clean=None):
-        scale, noise = self.level(sigma)
-        clean = self.denoise(latent, sigma) if clean is None else clean
-        host = latent / scale
-        return peak.log_factor(host) - edm.energy(host, clean, noise / scale, HOST_ENDS[0])
-
-    @property
-    def name(self) -> str:
-        """`sim`, recorded in every output."""
-        return "sim"
-
-    @property
-    def size(self) -> int:
-        """Pixels on a side of the images it is for."""
-        return self.joint.size
-
-    @property
-    def sha256(self) -> str:
-        """Of the weight file; recorded in every output."""
-        return self.joint.sha256
-
-    def level(self, sigma: Array) -> Level:
-        """Scale and noise of the latent at `sigma`."""
-        return variance_preserving(sigma)
-
-    def denoise(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
-        """E[z0 | z], (y, x); of an energy N(z), see `dustpost.networks.edm`."""
-        scale, noise = self.level(sigma)
-        return self.joint.picture_host(latent / scale, noise / scale)
-
-    def score(self, latent: Array, sigma: Array, condition: Array | None = None) -> Array:
-        """Gradient of log p_sigma(z), (y, x)."""
-        level = scale, noise = self.level(sigma)
-        clean = self.joint.denoise_host(latent / scale, noise / scale)
-        found = score_from_denoised(latent, clean, level)
-        if self.log_density is None:
-            return found
-        return found + jax.grad(peak.log_factor)(latent / scale) / scale
-
-    def sample(self, key: Array, sigma: Array, condition: Array | None = None) -> Array:
-        """Draw z at noise level `sigma` by reverse diffusion."""
-        first, second, third = jax.random.split(key, 3)
-        scale, noise = self.level(sigma)
-        joint = self.joint
-        (lowest, highest), side = joint.metadata["tau"], joint.denoiser.size
-        held = self.log_density is not None
-        start = joint.denoiser.host.mean + highest * jax.random.normal(first, (side, side))
-        levels = edm.ladder(highest, lowest if held else noise / scale, joint.steps)
-        host = edm.reverse_diffusion(second, joint.denoise_host, start, levels, joint.churn)
-        if held:
-            return perturb(third, peak.hold(host), self.level(sigma))
-        return scale * host
-
-
 def load_joint_prior(path: str | Path | None = None) -> JointPrior:
     """Read the prior of host and dust from a weight file; by default the one shipped.
 
@@ -297,17 +218,6 @@ def load_joint_prior(path: str | Path | None = None) -> JointPrior:
             "together, `dustpost train host --parameterisation score`."
         )
     return prior
-
-
-def load_sim_prior(path: str | Path | None = None, energy: bool = False) -> SimHostPrior:
-    """Read the host prior `sim`: from a network of host and dust, or an energy of hosts alone.
-
-    Parameters and errors as those of `load_joint_prior`; `energy` takes, of those that
-    ship, the energy.
-    """
-    if path is None and not energy:
-        return SimHostPrior(load_joint_prior())
-    return SimHostPrior(JointPrior(*read_weights(path, SHIPPED_ENERGY, rebuild, "host")))
 
 
 def _level(level: Array, like: Array) -> Array:
