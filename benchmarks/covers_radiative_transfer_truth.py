@@ -2,8 +2,8 @@
 
     python benchmarks/covers_radiative_transfer_truth.py --data ../shared/data/rt
         [--out out/rt] [--noise 30 100] [--variants fiducial monochromatic model]
-        [--methods map pixels anchored cut full] [--galaxies N] [--views N] [--batch N]
-        [--config TOML] [--model-error F] [--seed N] [--table] [--to STEM]
+        [--methods map pixels anchored cut full] [--galaxies N] [--views N] [--only VIEW ...]
+        [--batch N] [--config TOML] [--model-error F] [--seed N] [--table] [--to STEM]
 
 Views of RADMC-3D (dust mixed with stars in three dimensions, multiple scattering), blurred by
 HSC's PSFs, with noise in the ratios of HSC's depths at a peak S/N in r of 30 and 100; without
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--galaxies", type=int, default=1000)
     parser.add_argument("--views", type=int, default=3)
+    parser.add_argument("--only", nargs="+", metavar="VIEW", help="names, such as rt_009_1")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--model-error", type=float)
@@ -170,6 +171,8 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(""))
     options = parser.parse_args()
     views = find_views(options.data, options.galaxies, options.views, options.seed)
+    if options.only:
+        views = [view for view in views if view.name in options.only]
     if not options.table:
         work(views, options)
     table, spent = gather(views, options)

@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 
 from dustpost.assemble import FAR
-from dustpost.posterior import Block, Evaluation
+from dustpost.block import Block, Evaluation
 from dustpost.reproduce.sources import find_views
 from dustpost.samplers import hmc
 

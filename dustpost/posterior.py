@@ -17,8 +17,7 @@ a prior of both latents, together with the dust given the noisy host, p_sigma(x 
 p_sigma(x | S*), there is no cross term, and all may move at once.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.struct
 import jax
@@ -28,6 +27,7 @@ from jax import Array
 
 from dustpost import coordinates
 from dustpost.attenuation import PIVOT_VALUE
+from dustpost.block import Block, Explicit, make_block
 from dustpost.forward import templates
 from dustpost.likelihood import fit_flux
 from dustpost.networks.diffusion import score_from_denoised
@@ -87,57 +87,6 @@ class Galaxy(NamedTuple):
     estimate: Array
     precision: Array
     log_evidence: Array
-
-
-class Evaluation(NamedTuple):
-    """A block's target at one position; the samplers see nothing else.
-
-    Attributes
-    ----------
-    score : pytree or None
-        Gradient of the prior known by its score, of the block's shape; 0 for variables whose
-        prior is explicit. None where all of it is in `gradient`.
-    log_density : Array, ()
-        Explicit part: collapsed likelihood and explicit priors.
-    gradient : pytree
-        Gradient of the explicit part; where there is no score, of `log_prior` as well, for one
-        pull-back serves both.
-    galaxy : Galaxy
-    log_prior : Array, ()
-        Log of the networks' density up to a constant, where the block has a `log_prior`.
-    """
-
-    score: Any
-    log_density: Array
-    gradient: Any
-    galaxy: Galaxy
-    log_prior: Array | float = 0.0
-
-    @property
-    def force(self) -> Any:
-        """Gradient of the whole target."""
-        if self.score is None:
-            return self.gradient
-        return jax.tree.map(jnp.add, self.score, self.gradient)
-
-
-class Block(NamedTuple):
-    """Conditional target of some of the latents, the others held.
-
-    Attributes
-    ----------
-    score : callable
-        moving -> score of the prior alone, of the same structure.
-    evaluate : callable
-        moving -> `Evaluation`; costs one call of each network and one pull-back.
-    log_prior : callable or None
-        moving -> log of the prior's density up to a constant; None where it is known by
-        its score alone.
-    """
-
-    score: Callable[[Any], Any]
-    evaluate: Callable[[Any], Evaluation]
-    log_prior: Callable[[Any], Array] | None = None
 
 
 @flax.struct.dataclass
@@ -294,7 +243,7 @@ class Target:
             return self.dust_of(moving[0], host).log_density
 
         known = self.dust_prior.log_density is not None
-        return _block(score, explicit, log_prior if known else None)
+        return make_block(score, explicit, log_prior if known else None)
 
     def host_block(self, dust: Array, slope: Array) -> Block:
         """Block of z given x and delta; D follows the host."""
@@ -342,9 +291,9 @@ class Target:
             host, _ = self.host_of(position.host)
             return host.log_density + self.dust_of(position.dust, host).log_density
 
-        return _block(score, self.whole, log_prior if known else None)
+        return make_block(score, self.whole, log_prior if known else None)
 
-    def whole(self, position: Position) -> "Explicit":
+    def whole(self, position: Position) -> Explicit:
         """All factors of the target at a position."""
         host, of_host = self.host_of(position.host)
         dust = self.dust_of(position.dust, host)
@@ -364,28 +313,3 @@ class Target:
         """Gradient of the whole target (under cut, the paper's Eq. 3), and the galaxy there."""
         found = self.joint_block().evaluate(position)
         return found.force, found.galaxy
-
-
-class Explicit(NamedTuple):
-    """A block at a place: explicit part, log of the prior if it is known, galaxy, prior's score."""
-
-    log_density: Array
-    log_prior: Array | float
-    galaxy: Galaxy
-    score: Any
-
-
-def _block(score: Callable, explicit: Callable, log_prior: Callable | None) -> Block:
-    """A block of explicit(moving) -> `Explicit`; where the prior is known, of one gradient."""
-    known = log_prior is not None
-
-    def total(moving):
-        found = explicit(moving)
-        return found.log_density + (found.log_prior if known else 0.0), found
-
-    def evaluate(moving):
-        (_, found), gradient = jax.value_and_grad(total, has_aux=True)(moving)
-        of_prior = None if known else found.score
-        return Evaluation(of_prior, found.log_density, gradient, found.galaxy, found.log_prior)
-
-    return Block(score, evaluate, log_prior)

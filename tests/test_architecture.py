@@ -15,7 +15,7 @@ LAYERS = (
     + ("model_error",),
     ("networks",),
     ("priors",),
-    ("posterior", "simulate", "colour"),
+    ("block", "posterior", "simulate", "colour"),
     ("samplers", "model"),
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),

@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from dustpost.posterior import Block, Evaluation
+from dustpost.block import Block, Evaluation
 from dustpost.samplers import hmc
 from tests import gaussian_world as world
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from dustpost.posterior import Block
+from dustpost.block import Block
 from dustpost.samplers import hmc
 from dustpost.samplers.hmc import flat
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from dustpost.posterior import Block
+from dustpost.block import Block
 
 
 class Frame(NamedTuple):

@@ -31,7 +31,7 @@ from blackjax.mcmc.integrators import mclachlan_coefficients
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from dustpost.posterior import Block, Evaluation
+from dustpost.block import Block, Evaluation
 
 JITTER = 0.2  # relative; breaks the resonances of a fixed trajectory length
 SELDOM, SHORT = 0.2, 0.3  # how often steps are short, and how short: they leave narrow places

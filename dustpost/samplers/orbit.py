@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.posterior import Block, Target
+from dustpost.block import Block
+from dustpost.posterior import Target
 
 STEPS = 4  # of a trajectory; the line is crossed in one or two trajectories
 
