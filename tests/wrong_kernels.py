@@ -50,10 +50,7 @@ def with_ratio(rule: Callable, always: bool = False) -> Callable:
         start, unravel = ravel_pytree(state.moving)
         mass = flat(precision)
         # no short steps, which would hide some of what is wrong
-        low, high = 1 - hmc.JITTER, 1 + hmc.JITTER
-        step = step_size * jax.random.uniform(
-            jitter_key, dtype=start.dtype, minval=low, maxval=high
-        )
+        step = step_size * hmc.near_one(jitter_key, start.dtype)
         momentum = jnp.sqrt(mass) * jax.random.normal(momentum_key, start.shape, start.dtype)
 
         def leapfrog(carry, _):

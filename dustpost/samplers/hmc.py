@@ -150,10 +150,15 @@ def kicks(steps: int) -> np.ndarray:
     return np.tile(np.array([2 * _FIRST, 1 - 2 * _FIRST], np.float32), steps // 2)
 
 
+def near_one(key: Array, dtype: Any) -> Array:
+    """Factor of a step size that breaks resonances."""
+    return jax.random.uniform(key, dtype=dtype, minval=1 - JITTER, maxval=1 + JITTER)
+
+
 def jitter(key: Array, dtype: Any) -> Array:
-    """Factor of a trajectory's step size."""
+    """Factor of a trajectory's step size: near one, or short."""
     near, seldom = jax.random.split(key)
-    factor = jax.random.uniform(near, dtype=dtype, minval=1 - JITTER, maxval=1 + JITTER)
+    factor = near_one(near, dtype)
     return jnp.where(jax.random.uniform(seldom) < SELDOM, SHORT * factor, factor)
 
 

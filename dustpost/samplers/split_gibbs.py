@@ -193,9 +193,7 @@ def _likelihood_half(keys, state, target, step_size, steps, moves):
 
     def move(place, key):
         jitter_key, key = jax.random.split(key)
-        step = step_size * jax.random.uniform(
-            jitter_key, minval=1 - hmc.JITTER, maxval=1 + hmc.JITTER
-        )
+        step = step_size * hmc.near_one(jitter_key, middle.dtype)
         place, info = _HMC(key, place, log_density, step, inverse_mass, steps)
         return place, info.acceptance_rate
 
