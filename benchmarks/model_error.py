@@ -1,7 +1,7 @@
 """Claim: what one colour of the host and one curve of its dust miss is a known share of the light.
 
     python benchmarks/model_error.py [--galaxies 300] [--seed 5] [--data ../shared/data]
-                                     [--effect 12] [--posterior]
+                                     [--effect 12]
 
 Galaxies of the simulator, blurred by HSC's PSFs, without noise. Per band the residual
 
@@ -16,8 +16,8 @@ pixels and bands; with --data for the RADMC-3D views too, which say whether the 
 number holds elsewhere. `fraction` is the number for the setting `model_error`: the rms over the
 fiducial simulated galaxies and bands of what the field leaves, for it is variances that add up.
 
---effect N fits N more galaxies of the simulator at peak S/N 100 by the MAP with 0, 1/2, 1 and 2
-times that fraction (with --posterior by their posteriors too, for the coverage; hours).
+--effect N draws the posteriors of N more galaxies of the simulator at a peak S/N of 100 with 0,
+1/2, 1 and 2 times that fraction, for the coverage (hours).
 Writes model_error.json.
 """
 
@@ -25,7 +25,6 @@ import argparse
 import json
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -192,27 +191,23 @@ def summary(found: list[dict]) -> dict:
     )
 
 
-def effect(fraction: float, galaxies: int, seed: int, posterior: bool, folder: Path) -> list[dict]:
-    """Scores of MAPs, and of posteriors, with shares of the fraction as `model_error`."""
-    views = [v for v in find_views(None, 4 * galaxies, 1, seed + 1)]
+def effect(fraction: float, galaxies: int, seed: int, folder: Path) -> list[dict]:
+    """Scores of posteriors with shares of the fraction as `model_error`."""
+    views = find_views(None, 4 * galaxies, 1, seed + 1)
     dusty = [v for v in views if fit.known(v.read(False)).mean_attenuation > DUSTY][:galaxies]
     rows = []
     for share in SHARES:
         settings = Settings(model_error=round(share * fraction, 4))
         plan = Plan(folder, settings, 100.0, f"suite {seed + 1}")
-        fits, _ = campaign.run(dusty, ("fiducial",), plan, posterior)
-        for number, method in ((1, "map"), (2, "posterior")):
-            three = [fits[view.name, "fiducial"] for view in dusty]
-            scores = [
-                score.score(view.galaxy, one[0], one[number])
-                for view, one in zip(dusty, three, strict=True)
-                if one[number] is not None
-            ]
-            if scores:
-                labels = dict(model_error=settings.model_error, method=method)
-                chi2 = float(np.median([float(one[number].chi2) for one in three]))
-                rows += [row | dict(chi2=chi2) for row in score.rows(scores, **labels)]
-    return [row for row in rows if row["bin"] == "all"]
+        fits, _ = campaign.run(dusty, ("fiducial",), plan, True)
+        done = [(view.galaxy, *fits[view.name, "fiducial"]) for view in dusty]
+        done = [(galaxy, truth, found) for galaxy, truth, _, found in done if found is not None]
+        if done:
+            scores = [score.score(*one) for one in done]
+            chi2 = float(np.median([float(found.chi2) for *_, found in done]))
+            found = score.rows(scores, model_error=settings.model_error)
+            rows += [row | dict(chi2=chi2) for row in found if row["bin"] == "all"]
+    return rows
 
 
 def main() -> None:
@@ -222,7 +217,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--data", default=os.environ.get("DUSTPOST_DATA", "../shared/data"))
     parser.add_argument("--effect", type=int, default=0, metavar="GALAXIES")
-    parser.add_argument("--posterior", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("out/model_error"))
     options = parser.parse_args()
     report = json.loads(LOG.read_text()) if LOG.exists() else {}
@@ -236,8 +230,8 @@ def main() -> None:
             report |= {f"radmc {v}": summary(measure(views, v)) for v in VARIANTS}
         report["fraction"] = round(report["simulated fiducial"]["mean_square_with_field"] ** 0.5, 3)
     else:
-        part = partial(effect, report["fraction"], options.effect, options.seed)
-        report["effect"] = part(options.posterior, options.out)
+        told = report["fraction"], options.effect, options.seed, options.out
+        report["effect"] = effect(*told)
     LOG.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
 

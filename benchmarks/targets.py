@@ -138,6 +138,7 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
         sigma_dust=float(sigma),
         chains=len(STARTS),
         colour_field=0.0,
+        model_error=0.0,
     )
     begin = time.perf_counter()
     target = build_target(cutout, settings)

@@ -60,7 +60,8 @@ class Settings:
         Factor on the noise sd, for correlated noise.
     model_error : float
         Sd of what the model misses, over the local flux; added to the noise, see
-        `dustpost.model_error`. Measured on the simulator: 0.028.
+        `dustpost.model_error`. Measured on the simulator where the colour field is taken
+        up: 0.024. The MAP has none, as in the paper.
     colour_field : float
         Light-weighted rms of the smooth tilt of the host's spectrum over the image (an
         exponent of wavelength), integrated out, see `dustpost.colour`; 0 for a host of one
@@ -112,7 +113,7 @@ class Settings:
     t_host: float = 0.02
     sigma_dust: float = 0.0
     noise_inflation: float = 1.0
-    model_error: float = 0.0
+    model_error: float = 0.024
     colour_field: float = 0.18
     grain: float = 0.0
     fine_structure: bool = True

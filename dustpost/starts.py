@@ -31,10 +31,12 @@ LEVELS = 10
 def map_target(cutout: Cutout, settings: Settings) -> Target:
     """What the MAP is of: as in the paper the cut target, of scores, where not asked for the full.
 
-    The host has one colour, as in the paper; the anchor is known by chains alone.
+    The host has one colour and the model no error, as in the paper; the anchor is known by
+    chains alone.
     """
     term = "full" if settings.cross_term == "full" else "cut"
-    return build_target(cutout, replace(settings, cross_term=term, colour_field=0.0))
+    paper = dict(cross_term=term, colour_field=0.0, model_error=0.0)
+    return build_target(cutout, replace(settings, **paper))
 
 
 def find_map(target: Target, progress: Stage = quiet) -> climb.Result:

@@ -197,7 +197,7 @@ def test_an_empty_cutout_has_an_empty_field(galaxy):
 
 def test_the_setting_reaches_the_target():
     cutout = make_cutout(64, wcs=False)
-    settings = Settings(colour_field=TILT, host_prior="sim")
+    settings = Settings(colour_field=TILT, model_error=0.0, host_prior="sim")
     found = build_target(cutout, settings).observation
     expected = add_colour_field(to_observation(cutout), TILT).colour
     jax.tree.map(np.testing.assert_array_equal, found.colour, expected)

@@ -130,7 +130,7 @@ def test_a_name_holds_all_that_a_result_depends_on(tmp_path, monkeypatch):
     longer = replace(plan, settings=Settings(draws=10))
     assert at(plan, "map") == at(longer, "map")
     assert at(plan, "posterior") != at(longer, "posterior")
-    wider = dict(settings=Settings(model_error=0.1))
+    wider = dict(settings=Settings(noise_inflation=1.1))
     for change in (dict(signal_to_noise=100.0), wider, dict(source="b")):
         assert at(replace(plan, **change), "map") != at(plan, "map")
     before = at(plan, "posterior")

@@ -135,9 +135,9 @@ def plan_of(
             flux_prior=flux_prior or "flat",
             **common,
         )
-    # its galaxies have hosts of one colour
+    # its galaxies are the model's
     flux_prior = flux_prior or settings.flux_prior
-    settings = replace(settings, flux_prior=flux_prior, colour_field=0.0)
+    settings = replace(settings, flux_prior=flux_prior, colour_field=0.0, model_error=0.0)
     if small:
         settings = replace(settings, chains=2, relax=100, warmup=20, draws=40)
     return Plan(

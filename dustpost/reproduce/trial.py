@@ -37,7 +37,7 @@ VARIANTS = ("fiducial", "monochromatic")  # the paper's
 MODEL = "model"  # one colour and one curve: what the fits assume
 # what the MAP does not depend on
 OF_DRAWS = ("sampler", "chains", "relax", "warmup", "draws", "ess", "keep", "leapfrog")
-OF_DRAWS += ("prior_draws", "directions", "fine_structure", "colour_field")
+OF_DRAWS += ("prior_draws", "directions", "fine_structure", "colour_field", "model_error")
 
 
 @dataclass(frozen=True)
