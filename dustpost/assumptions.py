@@ -148,8 +148,8 @@ def _host_colour(settings: dict) -> str:
         return ""
     if tilt:
         return (
-            f"Its spectrum varies over the image, by an rms tilt of {tilt:g} in the mean over "
-            "galaxies, integrated out."
+            f"Its spectrum varies over the image, smoothly by an rms tilt of {tilt:g} in the mean "
+            "over galaxies, in patches by half as much, integrated out."
         )
     return "One for the whole host; a gradient would be taken for dust (colour_field changes it)."
 

@@ -15,9 +15,10 @@ the noise gets the covariance c^2 T T^T,
 the light as the data have it, so that T is no function of the parameters (as the model error,
 `dustpost.model_error`). psi are gradients: smooth functions of the elliptical radius rho and angle
 of the observed light, powers of ln rho and their first and second harmonics, for a bulge of another
-colour, shape or place than the disc; orthonormal under the light. Arms and clumps are left out,
-although their colours vary as much: a field of a few pixels explains whatever dust does, and then
-the data say nothing of it.
+colour, shape or place than the disc; orthonormal under the light. Arms and clumps have colours of
+their own as well: patches, round Gaussians on a grid over the light, whose sum of squares is all
+but even. Without them arms that are bluer than what lies between are thinner dust in a screen
+that is not there.
 
 The sds are those of simulated galaxies (`benchmarks/colour_field.py`). Some have one colour, some
 a red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`.
@@ -40,6 +41,10 @@ CORE = 0.15  # added to rho in the logarithm, in sd of the light
 REACH = (-2.0, 1.2)  # of ln(rho + CORE), outside which nothing changes
 RAMP = 0.5  # rho below which harmonics fade
 FAINT = 0.05  # of the peak; fainter light has no say in the functions
+PATCH = 0.09  # sd of the tilt in patches, of a galaxy whose smooth tilt is `TILT`
+PATCHES = 12  # along each side of the light
+NARROWEST = 3.3  # pixels from patch to patch: the PSF makes no smaller ones
+OVERLAP = 1.5  # their distance over their sd
 
 
 def add_colour_field(observation: Observation, tilt: float) -> Observation:
@@ -66,7 +71,9 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     redder = reddening(wavelength)[:, None, None] * light
     ivar = np.asarray(observation.ivar, float)
     total = np.maximum(light.sum(axis=(1, 2), keepdims=True), 1e-30)
-    psi = tilt / TILT * spreads()[:, None, None] * functions((light / total).mean(axis=0))
+    mean = (light / total).mean(axis=0)
+    smooth = spreads()[:, None, None] * functions(mean)
+    psi = tilt / TILT * np.concatenate([smooth, PATCH * patches(mean)])
     templates = np.where(ivar > 0, psi[:, None] * redder, 0.0)
     return with_colour(observation, jnp.asarray(templates, observation.data.dtype), SCALES)
 
@@ -105,6 +112,24 @@ def functions(light: NDArray) -> NDArray:
     triangle = triangle + np.diag(np.where(usable, 0.0, 1.0))
     normal = np.linalg.solve(triangle.T, matrix.T) * usable[:, None]
     return normal[1:].reshape(-1, *light.shape)
+
+
+def patches(light: NDArray) -> NDArray:
+    """Patches over light (y, x), (`PATCHES`^2, y, x), whose squares add up to about 1 there."""
+    lit = np.nonzero(light > FAINT * light.max())
+    if not lit[0].size:
+        return np.zeros((PATCHES**2, *light.shape))
+    low, high = (np.array([end(axis) for axis in lit], float) for end in (np.min, np.max))
+    step = np.maximum((high - low).max() / (PATCHES - 1), NARROWEST)
+    places = (np.arange(PATCHES) - 0.5 * (PATCHES - 1)) * step
+    sd = step / OVERLAP
+    bumps = [
+        np.exp(-0.5 * np.square((np.arange(size) - middle - places[:, None]) / sd))
+        for size, middle in zip(light.shape, 0.5 * (low + high), strict=True)
+    ]
+    # a sum over a grid is the integral of exp(-r^2 / sd^2) over its cells: pi sd^2 / step^2
+    level = OVERLAP / np.sqrt(np.pi)
+    return level * np.einsum("jy,kx->jkyx", *bumps).reshape(-1, *light.shape)
 
 
 def spreads() -> NDArray:

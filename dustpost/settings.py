@@ -64,8 +64,9 @@ class Settings:
         up: 0.024. The MAP has none, as in the paper.
     colour_field : float
         Light-weighted rms of the smooth tilt of the host's spectrum over the image (an
-        exponent of wavelength), integrated out, see `dustpost.colour`; 0 for a host of one
-        colour, which the MAP has in any case, as in the paper. Simulated galaxies: 0.16.
+        exponent of wavelength), integrated out with that of patches, half as large, see
+        `dustpost.colour`; 0 for a host of one colour, which the MAP has in any case, as in
+        the paper. Simulated galaxies: 0.16.
     grain : float
         Weight of a factor that keeps the grain of hosts at what galaxies have, where the
         host's prior is an energy, see `dustpost.priors.grain`: for an energy that was not
@@ -113,7 +114,7 @@ class Settings:
     t_host: float = 0.02
     sigma_dust: float = 0.0
     noise_inflation: float = 1.0
-    model_error: float = 0.024
+    model_error: float = 0.01
     colour_field: float = 0.18
     grain: float = 0.0
     fine_structure: bool = True

@@ -66,8 +66,22 @@ def test_functions_are_orthonormal_under_the_light(galaxy):
     assert np.abs(functions).max() < 30
 
 
+def test_patches_are_even_over_the_light_and_forget_their_neighbours(galaxy):
+    light = np.asarray(galaxy.data, float).mean(axis=0)
+    found = colour.patches(light)
+    assert found.shape == (colour.PATCHES**2, 32, 32)
+    bright = light > colour.FAINT * light.max()
+    total = (found**2).sum(axis=0)
+    np.testing.assert_allclose(total[bright], 1.0, atol=0.15)
+    along = (found * found[:, 14:15, 17:18]).sum(axis=0)[14, 17:]
+    assert along[1] > 0.9 and 0.2 < along[5] < 0.6 and along[12] < 0.05
+
+
 def test_the_field_has_the_tilt_asked_for(galaxy):
-    """Summed over templates, variance over light^2 is (tilt r)^2, in the mean over the scales."""
+    """Summed over templates, variance over light^2 is (g r)^2, in the mean over the scales.
+
+    g^2 is the squared tilt asked for, and that of patches that goes with it.
+    """
     field = add_colour_field(galaxy, TILT).colour
     light = np.asarray(galaxy.data, float)
     weight = np.where(light > colour.FAINT * light.max(axis=(1, 2), keepdims=True), light, 0.0)
@@ -75,7 +89,8 @@ def test_the_field_has_the_tilt_asked_for(galaxy):
     share = np.asarray(field.templates) / light[None]
     rms = np.sqrt((weight[None] * share**2).sum(axis=(0, 2, 3)))
     wavelength = np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1))
-    np.testing.assert_allclose(rms, TILT * np.abs(colour.reddening(wavelength)), rtol=0.1)
+    both = TILT * np.hypot(1.0, colour.PATCH / colour.TILT)
+    np.testing.assert_allclose(rms, both * np.abs(colour.reddening(wavelength)), rtol=0.1)
     np.testing.assert_allclose(np.mean(np.square(field.scales)), 1.0, rtol=1e-6)
 
 
@@ -164,14 +179,16 @@ def test_a_power_of_the_likelihood(float64, small):
 
 
 def test_a_redder_middle_is_forgiven_and_a_stripe_is_not(galaxy):
-    """A colour gradient costs the nats of its prior; what is no gradient its full chi2."""
+    """A gradient costs the nats of its prior; what is finer than patches its full chi2."""
     y, x = np.mgrid[:32, :32]
     radius = np.hypot(y - 14.0, 0.6 * (x - 17.0)) / 4.0
     log_wave = np.log(np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1)))
     reddening = (log_wave - log_wave.mean())[:, None, None]
     unit = galaxy.data / galaxy.data.sum(axis=(1, 2), keepdims=True)
     lost = {}
-    for name, field in (("gradient", -np.log(radius + 0.15)), ("stripe", np.sign(np.sin(3 * y)))):
+    # off the peak, where a pixel weighs about as much as its neighbours
+    stripe = (-1.0) ** y * (radius > 1)
+    for name, field in (("gradient", -np.log(radius + 0.15)), ("stripe", stripe)):
         field = 0.1 * field * np.exp(-((radius / 3) ** 8))
         reddened = galaxy._replace(data=galaxy.data * (1 + field * reddening))
         wide = add_colour_field(reddened, TILT)
