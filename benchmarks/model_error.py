@@ -7,15 +7,18 @@ Galaxies of the simulator, blurred by HSC's PSFs, without noise. Per band the re
 
     e_i = (Y_i - PSF_i * [F_i S D^k_i(delta)]) / (PSF_i * Y_i)+
 
-over the pixels that hold 90 % of the light, light-weighted: at the true S (dust-free r) and the
-true D with the best F and delta ("truth"), less the smooth gradients of the host's colour and less
-the whole field ("smooth", "field": e off the functions of `dustpost.colour`, without and with its
-patches, by least squares), and after S and D have been let free in
-every pixel ("free": ln Y_i projected off 1 and k_i; what no map can take up). Written for
-galaxies with more than 0.03 mag, fiducial and monochromatic, with the correlation of e over
-pixels and bands; with --data for the RADMC-3D views too, which say whether the simulator's
-number holds elsewhere. `fraction` is the number for the setting `model_error`: the rms over the
-fiducial simulated galaxies and bands of what the field leaves, for it is variances that add up.
+over the pixels that hold 90 % of the light, light-weighted:
+
+truth   at the true S (dust-free r) and the true D, with the best F and delta
+smooth  less its mean over bands, which is the host's, and less the gradients of the host's colour
+field   less the patches as well (both by least squares on the functions of `dustpost.colour`)
+free    after S and D have been let free in every pixel: ln Y_i projected off 1 and k_i
+
+Written for galaxies with more than 0.03 mag, fiducial and monochromatic, with the correlation of
+e over pixels and bands; with --data for the RADMC-3D views too, which say whether the
+simulator's number holds elsewhere. `fraction` is the number for the setting `model_error`: the rms
+over the fiducial simulated galaxies and bands of what the field leaves, for it is variances that
+add up; `patch` is the rms tilt that the patches take up.
 
 --effect N draws the posteriors of N more galaxies of the simulator at a peak S/N of 100 with 0,
 1/2, 1 and 2 times that fraction, for the coverage (hours).
@@ -90,7 +93,11 @@ def residual(cutout: Cutout, weight: np.ndarray) -> tuple[np.ndarray, float]:
 def off_field(
     cutout: Cutout, weight: np.ndarray, error: np.ndarray, with_patches: bool
 ) -> np.ndarray:
-    """What the gradients of the colour field, or all of it, and the fluxes leave of e."""
+    """What the host, the fluxes, and the colour field's gradients or all of it leave of e.
+
+    What all bands share is the host's.
+    """
+    error = error - error.mean(axis=0)
     local = np.maximum(blur(cutout.data, cutout.psf), 0.0)
     light = (local / local.sum(axis=(1, 2), keepdims=True)).mean(axis=0)
     psi = colour.functions(light)
@@ -177,6 +184,13 @@ def mean_square(found: list[dict], kind: str) -> float:
     return round(float(np.mean([one[kind]["total"] ** 2 for one in found])), 7)
 
 
+def tilt_of_patches(found: dict) -> float:
+    """Rms over galaxies of the tilt that only patches take up."""
+    wave = colour.reddening(np.array([0.4754, 0.62, 0.77, 0.89, 0.98]))
+    taken = found["mean_square_with_gradients"] - found["mean_square_with_field"]
+    return float(np.sqrt(max(taken, 0.0) / np.mean(wave**2)))
+
+
 def summary(found: list[dict]) -> dict:
     """Quantiles over galaxies."""
 
@@ -239,6 +253,7 @@ def main() -> None:
         if folder.is_dir():
             views = find_views(folder, 99, 3, 0)
             report |= {f"radmc {v}": summary(measure(views, v)) for v in VARIANTS}
+        report["patch"] = round(tilt_of_patches(report["simulated fiducial"]), 3)
         report["fraction"] = round(report["simulated fiducial"]["mean_square_with_field"] ** 0.5, 3)
     else:
         told = report["fraction"], options.effect, options.seed, options.out

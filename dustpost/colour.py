@@ -41,7 +41,9 @@ CORE = 0.15  # added to rho in the logarithm, in sd of the light
 REACH = (-2.0, 1.2)  # of ln(rho + CORE), outside which nothing changes
 RAMP = 0.5  # rho below which harmonics fade
 FAINT = 0.05  # of the peak; fainter light has no say in the functions
-PATCH = 0.09  # sd of the tilt in patches, of a galaxy whose smooth tilt is `TILT`
+# sd of the tilt in patches, of a galaxy whose smooth tilt is `TILT`; simulated galaxies have 0.13
+# before any PSF and 0.05 behind HSC's (`benchmarks/model_error.py`)
+PATCH = 0.09
 PATCHES = 12  # along each side of the light
 NARROWEST = 3.3  # pixels from patch to patch: the PSF makes no smaller ones
 OVERLAP = 1.5  # their distance over their sd
