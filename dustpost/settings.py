@@ -60,8 +60,8 @@ class Settings:
         Factor on the noise sd, for correlated noise.
     model_error : float
         Sd of what the model misses, over the local flux; added to the noise, see
-        `dustpost.model_error`. What the colour field leaves of simulated galaxies is 0.007,
-        of RADMC-3D's 0.009. The MAP has none, as in the paper.
+        `dustpost.model_error`. What the colour field leaves of simulated galaxies is 0.006,
+        of RADMC-3D's 0.008. The MAP has none, as in the paper.
     colour_field : float
         Light-weighted rms of the smooth tilt of the host's spectrum over the image (an
         exponent of wavelength), integrated out with that of patches, half as large, see
