@@ -178,7 +178,7 @@ def test_a_power_of_the_likelihood(float64, small):
     np.testing.assert_allclose(*changes, rtol=1e-10)
 
 
-def test_a_redder_middle_is_forgiven_and_a_stripe_is_not(galaxy):
+def test_a_redder_middle_and_clumps_are_forgiven_and_a_stripe_is_not(galaxy):
     """A gradient costs the nats of its prior; what is finer than patches its full chi2."""
     y, x = np.mgrid[:32, :32]
     radius = np.hypot(y - 14.0, 0.6 * (x - 17.0)) / 4.0
@@ -188,7 +188,9 @@ def test_a_redder_middle_is_forgiven_and_a_stripe_is_not(galaxy):
     lost = {}
     # off the peak, where a pixel weighs about as much as its neighbours
     stripe = (-1.0) ** y * (radius > 1)
-    for name, field in (("gradient", -np.log(radius + 0.15)), ("stripe", stripe)):
+    clumps = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 8.0) for a, b in ((14, 12), (18, 21)))
+    fields = {"gradient": -np.log(radius + 0.15), "clumps": 2 * clumps, "stripe": stripe}
+    for name, field in fields.items():
         field = 0.1 * field * np.exp(-((radius / 3) ** 8))
         reddened = galaxy._replace(data=galaxy.data * (1 + field * reddening))
         wide = add_colour_field(reddened, TILT)
@@ -198,6 +200,7 @@ def test_a_redder_middle_is_forgiven_and_a_stripe_is_not(galaxy):
             for seen in (reddened, wide)
         ]
     assert lost["gradient"][1] < 0.05 * lost["gradient"][0]
+    assert lost["clumps"][1] < 0.05 * lost["clumps"][0]
     assert lost["stripe"][1] > 0.8 * lost["stripe"][0]
 
 
