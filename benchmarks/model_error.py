@@ -256,8 +256,8 @@ def main() -> None:
         report["patch"] = round(tilt_of_patches(report["simulated fiducial"]), 3)
         report["fraction"] = round(report["simulated fiducial"]["mean_square_with_field"] ** 0.5, 3)
     else:
-        told = report["fraction"], options.effect, options.seed, options.out
-        report["effect"] = effect(*told)
+        size = report["fraction"], options.effect
+        report["effect"] = effect(*size, options.seed, options.out)
     LOG.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
 

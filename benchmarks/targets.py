@@ -33,7 +33,7 @@ from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
 from dustpost.samplers import annealed, burn_in, run
 from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
-from dustpost.settings import Settings
+from dustpost.settings import PAPERS_MODEL, Settings
 from dustpost.simulate.survey import get_survey
 from dustpost.starts import find_map
 
@@ -137,8 +137,7 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
         target=kind,
         sigma_dust=float(sigma),
         chains=len(STARTS),
-        colour_field=0.0,
-        model_error=0.0,
+        **PAPERS_MODEL,
     )
     begin = time.perf_counter()
     target = build_target(cutout, settings)

@@ -20,6 +20,8 @@ CHOICES = {
 }
 SIGMA_DUST = {"transmission": 0.05, "optical_depth": 0.05, "log_attenuation": 0.1}
 SIGMA_ENERGY = 0.2  # of the transmission
+# one colour for the host, one curve for its dust and no error: the paper's
+PAPERS_MODEL = {"colour_field": 0.0, "model_error": 0.0}
 
 
 @dataclass(frozen=True)

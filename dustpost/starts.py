@@ -19,7 +19,7 @@ from dustpost.progress import Stage, quiet
 from dustpost.samplers import annealed, burn_in
 from dustpost.samplers import map as climb
 from dustpost.samplers.choice import SAMPLERS
-from dustpost.settings import Settings
+from dustpost.settings import PAPERS_MODEL, Settings
 
 MOST_ITERATIONS = 600
 START_SPREAD = 0.1  # sd of delta over the chains' starts
@@ -35,8 +35,7 @@ def map_target(cutout: Cutout, settings: Settings) -> Target:
     chains alone.
     """
     term = "full" if settings.cross_term == "full" else "cut"
-    paper = dict(cross_term=term, colour_field=0.0, model_error=0.0)
-    return build_target(cutout, replace(settings, **paper))
+    return build_target(cutout, replace(settings, cross_term=term, **PAPERS_MODEL))
 
 
 def find_map(target: Target, progress: Stage = quiet) -> climb.Result:

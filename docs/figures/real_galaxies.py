@@ -62,9 +62,9 @@ def picture(galaxies: list[tuple[str, Cutout, xr.DataTree]]) -> Figure:
 
 def numbers(name: str, tree: xr.DataTree) -> str:
     """A row of the table."""
-    rows = {row.name: row for row in summarise(tree) if row.name in SHOWN}
-    cells = [f"{rows[key].mean:.3f} ± {rows[key].sd:.3f}" for key in SHOWN]
     found, every = fit(tree), summarise(tree)
+    rows = {row.name: row for row in every}
+    cells = [f"{rows[key].mean:.3f} ± {rows[key].sd:.3f}" for key in SHOWN]
     cells += [f"{found.chi2:.2f}", f"{float(tree['sample_stats']['acceptance_joint'].mean()):.2f}"]
     cells += [f"{max(row.rhat for row in every):.2f}", f"{min(row.ess_bulk for row in every):.0f}"]
     return " | ".join(["", name, *cells, ""]).strip()

@@ -21,7 +21,7 @@ from dustpost.errors import DustpostError
 from dustpost.io.folder import atomic_write, prepare_output
 from dustpost.ladder import analytic, network
 from dustpost.progress import Stage, quiet
-from dustpost.settings import CHOICES, Settings
+from dustpost.settings import CHOICES, PAPERS_MODEL, Settings
 
 TABLE, CLIFF, FIGURE = "degeneracy.ecsv", "cliff.ecsv", "degeneracy.png"
 FORMAT = 2  # of a kept rung; raise it where their meaning changes
@@ -137,7 +137,7 @@ def plan_of(
         )
     # its galaxies are the model's
     flux_prior = flux_prior or settings.flux_prior
-    settings = replace(settings, flux_prior=flux_prior, colour_field=0.0, model_error=0.0)
+    settings = replace(settings, flux_prior=flux_prior, **PAPERS_MODEL)
     if small:
         settings = replace(settings, chains=2, relax=100, warmup=20, draws=40)
     return Plan(

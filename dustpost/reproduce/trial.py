@@ -29,7 +29,7 @@ from dustpost.reproduce.fit import Fit, Known
 from dustpost.reproduce.pixels import fit_pixels
 from dustpost.reproduce.sources import View, of_model
 from dustpost.sample import sample_many
-from dustpost.settings import Settings
+from dustpost.settings import PAPERS_MODEL, Settings
 from dustpost.starts import find_map, map_target
 
 FORMAT = 1  # of a kept result; raise it where their meaning changes
@@ -37,7 +37,7 @@ VARIANTS = ("fiducial", "monochromatic")  # the paper's
 MODEL = "model"  # one colour and one curve: what the fits assume
 # what the MAP does not depend on
 OF_DRAWS = ("sampler", "chains", "relax", "warmup", "draws", "ess", "keep", "leapfrog")
-OF_DRAWS += ("prior_draws", "directions", "fine_structure", "colour_field", "model_error")
+OF_DRAWS += ("prior_draws", "directions", "fine_structure", *PAPERS_MODEL)
 
 
 @dataclass(frozen=True)
