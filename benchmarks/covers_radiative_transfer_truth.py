@@ -172,6 +172,8 @@ def main() -> None:
     options = parser.parse_args()
     views = find_views(options.data, options.galaxies, options.views, options.seed)
     if options.only:
+        if unknown := set(options.only) - {view.name for view in views}:
+            parser.error(f"--only {' '.join(sorted(unknown))}: no such view in {options.data}")
         views = [view for view in views if view.name in options.only]
     if not options.table:
         work(views, options)
