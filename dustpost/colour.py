@@ -24,11 +24,10 @@ The sds are those of simulated galaxies (`benchmarks/colour_field.py`). Some hav
 a red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`.
 """
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from dustpost.likelihood import with_colour
+from dustpost.colour_covariance import with_colour
 from dustpost.model_error import smoothed
 from dustpost.observation import Observation
 from dustpost.priors.spectrum import old_over_young
@@ -71,13 +70,11 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     light = np.maximum(light, 0.0)
     wavelength = np.asarray((observation.wavelength * observation.weight).sum(axis=1), float)
     redder = reddening(wavelength)[:, None, None] * light
-    ivar = np.asarray(observation.ivar, float)
     total = np.maximum(light.sum(axis=(1, 2), keepdims=True), 1e-30)
     mean = (light / total).mean(axis=0)
     smooth = spreads()[:, None, None] * functions(mean)
     psi = tilt / TILT * np.concatenate([smooth, PATCH * patches(mean)])
-    templates = np.where(ivar > 0, psi[:, None] * redder, 0.0)
-    return with_colour(observation, jnp.asarray(templates, observation.data.dtype), SCALES)
+    return with_colour(observation, psi, redder, SCALES)
 
 
 def reddening(wavelength: NDArray) -> NDArray:

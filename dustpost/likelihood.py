@@ -9,33 +9,18 @@ over pixels with w > 0. In each band it is normal in F_i:
 chi2(F^) is summed from residuals: the textbook form sum Y^2 w - F^^2 P takes the
 difference of numbers of the order of S/N^2, which float32 does not survive.
 
-A colour field of the host (`dustpost.colour`) adds a covariance of low rank. Of its templates
-T the part along the model is taken out, band by band, as it is F's:
-
-    C = 1/w + U U^T,   U_k = T_k - m (m w T_k) / (m w m),   A = 1 + U^T w U,
-
-so that F^ and P stay what they are, and
-
-    chi2 = sum w r^2 - (U^T w r)^T A^{-1} (U^T w r),   ln|C| = -sum ln w + ln|A|.
-
-How much the colours of a galaxy vary is not known: U has one of a few factors c, as likely as
-each other, with A = 1 + c^2 U^T w U, and L is the mean of theirs.
+A colour field of the host (`dustpost.colour`) adds a covariance of low rank that leaves F^ and P
+what they are (`dustpost.colour_covariance`).
 """
 
-import math
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
-from jax.scipy.linalg import cho_solve, solve_triangular
-from jax.scipy.special import logsumexp
 
-from dustpost.observation import Colour, Observation
-
-_MEAN = np.ones(1)  # the scale whose C is the mean over scales
+from dustpost.colour_covariance import expected_field, log_gain
+from dustpost.observation import Observation
 
 
 class FluxFit(NamedTuple):
@@ -100,30 +85,8 @@ def temper(observation: Observation, power: Array | float) -> Observation:
     colour = observation.colour
     if colour is not None:
         root = jnp.sqrt(jnp.asarray(power))
-        scaled = colour.templates / root, colour.weighted * root
-        colour = colour._replace(templates=scaled[0], weighted=scaled[1])
+        colour = colour._replace(light=colour.light / root)
     return observation._replace(ivar=power * observation.ivar, colour=colour)
-
-
-def with_colour(
-    observation: Observation, colour: Array, scales: Sequence[float] = (1.0,)
-) -> Observation:
-    """The observation behind a colour field.
-
-    Parameters
-    ----------
-    observation : Observation
-        As the telescope saw it.
-    colour : Array, (k, band, y, x)
-        Templates T of the field; 0 where masked.
-    scales : sequence of float
-        Factors of T that it may have; here divided by their rms.
-    """
-    weighted = colour * observation.ivar[None]
-    gram = jnp.einsum("kbyx,lbyx->kl", weighted, colour)
-    factors = jnp.asarray(scales, colour.dtype)
-    factors = factors / jnp.sqrt(jnp.mean(factors**2))
-    return observation._replace(colour=Colour(colour, weighted, gram, factors))
 
 
 def expected_cube(observation: Observation, templates: Array, flux: Array) -> Array:
@@ -134,79 +97,7 @@ def expected_cube(observation: Observation, templates: Array, flux: Array) -> Ar
     model = flux[:, None, None] * templates
     if observation.colour is None:
         return model
-    scales = observation.colour.scales
-    free = _free(observation, templates, scales)
-    along = _along(observation, templates, free, observation.data)
-    share = jax.nn.softmax(_gain(free, scales, along)) * scales**2
-    tilt = share @ jax.vmap(lambda factor: cho_solve((factor, True), along))(free.factor)
-    of_model = (tilt @ free.share)[:, None, None] * templates
-    field = jnp.einsum("k,kbyx->byx", tilt, observation.colour.templates)
-    return model + field - of_model
-
-
-def free_colour(observation: Observation, templates: Array) -> Array:
-    """U, (k, band, y, x): the colour field's templates without their part along the model."""
-    share = _free(observation, templates, _MEAN).share[:, :, None, None]
-    return observation.colour.templates - share * templates[None]
-
-
-def weighted(observation: Observation, templates: Array, change: Array) -> Array:
-    """C^{-1} dm of a change dm of the model cube, (band, y, x), at the mean of the C."""
-    plain = observation.ivar * change
-    if observation.colour is None:
-        return plain
-    free = _free(observation, templates, _MEAN)
-    along = cho_solve((free.factor[0], True), _along(observation, templates, free, change))
-    of_model = (along @ free.share)[:, None, None] * observation.ivar * templates
-    return plain - jnp.einsum("k,kbyx->byx", along, observation.colour.weighted) + of_model
-
-
-def hidden_by_colour(observation: Observation, templates: Array) -> Callable[[Array], Array]:
-    """A map h of changes dm of the model cube, with dm^T C^-1 dm = dm^T w dm - |h(dm)|^2.
-
-    C is the mean of those of the scales. h has the length of the colour field's templates; where
-    there is none it is one 0.
-    """
-    if observation.colour is None:
-        return lambda change: jnp.zeros(1, change.dtype)
-    free = _free(observation, templates, _MEAN)
-    return lambda change: solve_triangular(
-        free.factor[0], _along(observation, templates, free, change), lower=True
-    )
-
-
-class _Free(NamedTuple):
-    """m w T / m w m, (k, band), and the Cholesky factor of A for every scale, (scale, k, k)."""
-
-    share: Array
-    factor: Array
-
-
-def _free(observation: Observation, templates: Array, scales: Array) -> _Free:
-    colour = observation.colour
-    precision = _sum(templates**2 * observation.ivar) + jnp.finfo(templates.dtype).tiny
-    along = jnp.einsum("kbyx,byx->kb", colour.weighted, templates)
-    share = along / precision[None]
-    curvature = colour.gram - share @ along.T
-    one = jnp.eye(len(along), dtype=templates.dtype)
-    square = jnp.asarray(scales, templates.dtype)[:, None, None] ** 2
-    return _Free(share, jnp.linalg.cholesky(one[None] + square * curvature[None]))
-
-
-def _along(observation: Observation, templates: Array, free: _Free, change: Array) -> Array:
-    """U^T w dm, (k,)."""
-    of_colour = jnp.einsum("kbyx,byx->k", observation.colour.weighted, change)
-    return of_colour - free.share @ _sum(templates * observation.ivar * change)
-
-
-def _gain(free: _Free, scales: Array, along: Array) -> Array:
-    """What the field of each scale adds to ln L, (scale,); `along` is U^T w r."""
-
-    def of(factor, scale):
-        hidden = solve_triangular(factor, scale * along, lower=True)
-        return 0.5 * jnp.sum(hidden**2) - jnp.sum(jnp.log(jnp.diag(factor)))
-
-    return jax.vmap(of)(free.factor, scales)
+    return model + expected_field(observation, templates)
 
 
 def _log_density(observation: Observation, templates: Array, residual: Array) -> Array:
@@ -214,10 +105,7 @@ def _log_density(observation: Observation, templates: Array, residual: Array) ->
     log_density = log_density - 0.5 * jnp.sum(_sum(residual**2 * observation.ivar))
     if observation.colour is None:
         return log_density
-    scales = observation.colour.scales
-    free = _free(observation, templates, scales)
-    gain = _gain(free, scales, _along(observation, templates, free, residual))
-    return log_density + logsumexp(gain) - math.log(len(scales))
+    return log_density + log_gain(observation, templates, residual)
 
 
 def _sum(cube: Array) -> Array:

@@ -29,9 +29,9 @@ import numpyro.distributions as dist
 from jax import Array
 
 from dustpost import coordinates
+from dustpost.colour_covariance import free_colour
 from dustpost.errors import DustpostError
 from dustpost.forward import templates
-from dustpost.likelihood import free_colour
 from dustpost.networks.diffusion import Level
 from dustpost.observation import Observation
 from dustpost.posterior import Target

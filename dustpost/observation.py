@@ -6,24 +6,29 @@ from jax import Array
 
 
 class Colour(NamedTuple):
-    """Low-rank covariance of the host's colours, `dustpost.likelihood.with_colour`.
+    """Colour field of the host, made by `dustpost.colour_covariance.with_colour`.
+
+    Its templates T_k = R (psi_k - sigma_k) have the diagonal T^T ivar T.
 
     Attributes
     ----------
-    templates : Array, (k, band, y, x)
-        T, in the unit of the data; 0 where masked.
-    weighted : Array, (k, band, y, x)
-        ivar T.
-    gram : Array, (k, k)
-        T^T ivar T.
+    functions : Array, (k, y, x)
+        psi.
+    mean : Array, (k, band)
+        sigma, the mean of psi under R^2 ivar.
+    light : Array, (band, y, x)
+        R, in the unit of the data; 0 where masked.
+    variance : Array, (k,)
+        The diagonal of T^T ivar T.
     scales : Array, (scale,)
         Factors of T, of which one holds for the galaxy; all are as likely, and their mean
         square is 1.
     """
 
-    templates: Array
-    weighted: Array
-    gram: Array
+    functions: Array
+    mean: Array
+    light: Array
+    variance: Array
     scales: Array
 
 

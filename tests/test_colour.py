@@ -12,17 +12,9 @@ from scipy.stats import multivariate_normal
 from dustpost import colour
 from dustpost.assemble import build_target
 from dustpost.colour import add_colour_field
+from dustpost.colour_covariance import free_colour, hidden_by_colour, weighted, with_colour
 from dustpost.io.read import to_observation
-from dustpost.likelihood import (
-    expected_cube,
-    fit_flux,
-    free_colour,
-    hidden_by_colour,
-    log_likelihood,
-    temper,
-    weighted,
-    with_colour,
-)
+from dustpost.likelihood import expected_cube, fit_flux, log_likelihood, temper
 from dustpost.settings import Settings
 from tests.synthetic import make_cutout
 from tests.test_forward import observation
@@ -48,11 +40,24 @@ def galaxy():
 def small():
     """Noise, a mask and random templates, with a random colour field, weak or strong."""
     seen = observation()
-    random = jax.random.normal(jax.random.key(5), (2, *seen.data.shape))
-    wide = jnp.where(seen.ivar > 0, random, 0.0)
-    return with_colour(seen, wide, (1.0, 3.0)), jax.random.uniform(
+    functions, light = field_of(seen)
+    return with_colour(seen, functions, light, (1.0, 3.0)), jax.random.uniform(
         jax.random.key(0), seen.data.shape
     )
+
+
+def field_of(seen):
+    """Two random functions and a random light."""
+    functions = jax.random.normal(jax.random.key(5), (2, *seen.data.shape[1:]))
+    return functions, 1.0 + jax.random.uniform(jax.random.key(6), seen.data.shape)
+
+
+def templates_of(seen):
+    """T, band by band without the light's own part."""
+    functions, light = (np.asarray(part, float) for part in field_of(seen))
+    weight = light**2 * np.asarray(seen.ivar)
+    mean = np.einsum("kyx,byx->kb", functions, weight) / weight.sum(axis=(1, 2))
+    return light * (functions[:, None] - mean[:, :, None, None])
 
 
 def test_functions_are_orthonormal_under_the_light(galaxy):
@@ -86,7 +91,8 @@ def test_the_field_has_the_tilt_asked_for(galaxy):
     light = np.asarray(galaxy.data, float)
     weight = np.where(light > colour.FAINT * light.max(axis=(1, 2), keepdims=True), light, 0.0)
     weight /= weight.sum(axis=(1, 2), keepdims=True)
-    share = np.asarray(field.templates) / light[None]
+    redder, mean = np.asarray(field.light) / light, np.asarray(field.mean)
+    share = redder * (np.asarray(field.functions)[:, None] - mean[:, :, None, None])
     rms = np.sqrt((weight[None] * share**2).sum(axis=(0, 2, 3)))
     wavelength = np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1))
     both = TILT * np.hypot(1.0, colour.PATCH / colour.TILT)
@@ -111,8 +117,11 @@ def test_likelihood_against_numpy(float64, small):
     use = np.asarray(seen.ivar) > 0
     weight, unit = np.asarray(seen.ivar), np.asarray(templates)
     precision = (unit**2 * weight).sum(axis=(1, 2))
-    share = (np.asarray(seen.colour.templates) * unit * weight).sum(axis=(2, 3)) / precision
-    free = (np.asarray(seen.colour.templates) - share[:, :, None, None] * unit)[:, use]
+    field = templates_of(seen)
+    share = (field * unit * weight).sum(axis=(2, 3)) / precision
+    free = (field - share[:, :, None, None] * unit)[:, use]
+    found = np.asarray(free_colour(seen, templates))[:, use]
+    np.testing.assert_allclose(found.T @ found, free.T @ free, atol=1e-10)
     covariances = [
         np.diag(1 / weight[use]) + scale**2 * free.T @ free
         for scale in np.array([1.0, 3.0]) / np.sqrt(5.0)
@@ -141,7 +150,8 @@ def test_the_expected_cube_takes_up_a_colour_field(float64, small):
     seen, templates = small
     unit, flux = np.asarray(templates), jnp.array([1.0, 2.0, 3.0])
     quiet = seen._replace(ivar=1e6 * (seen.ivar > 0))
-    strong = with_colour(quiet, 30.0 * seen.colour.templates, (1.0, 3.0))
+    functions, light = field_of(seen)
+    strong = with_colour(quiet, 30.0 * functions, light, (1.0, 3.0))
     free = np.asarray(free_colour(strong, templates))
     made = jnp.asarray(np.asarray(flux)[:, None, None] * unit + free[0] - 0.5 * free[1])
     use = np.asarray(seen.ivar) > 0
@@ -149,6 +159,25 @@ def test_the_expected_cube_takes_up_a_colour_field(float64, small):
     np.testing.assert_allclose(np.asarray(found)[use], np.asarray(made)[use], atol=1e-3)
     plain = expected_cube(seen._replace(colour=None), templates, flux)
     np.testing.assert_allclose(plain, flux[:, None, None] * templates, rtol=1e-12)
+
+
+def test_float32_survives_light_of_high_signal_to_noise(float64, galaxy):
+    """S/N 3000 a pixel at the peak, and a model half of a percent or half of itself off."""
+    noise = np.random.default_rng(0).normal(size=(2, *galaxy.data.shape))
+    seen = galaxy._replace(data=galaxy.data + 1e-3 * noise[0])
+    peaks, gradients = [], []
+    for dtype in (np.float32, np.float64):
+        wide = add_colour_field(jax.tree.map(lambda a, to=dtype: jnp.asarray(a, to), seen), TILT)
+        unit = jnp.asarray(galaxy.data / galaxy.data.sum(axis=(1, 2), keepdims=True), dtype)
+        for off in (0.005, 0.5):
+            model = unit * jnp.exp(off * jnp.asarray(noise[1], dtype))
+            peak, gradient = jax.value_and_grad(lambda m, o=wide: fit_flux(o, m).log_peak)(model)
+            peaks.append(peak)
+            gradients.append(gradient)
+    assert gradients[0].dtype == np.float32
+    np.testing.assert_allclose(peaks[:2], peaks[2:], rtol=1e-5)
+    for single, double in zip(gradients[:2], gradients[2:], strict=True):
+        assert np.linalg.norm(single - double) < 1e-4 * np.linalg.norm(double)
 
 
 def test_gradient_of_the_peak(float64, small):
@@ -170,7 +199,7 @@ def test_a_fainter_model_at_more_flux_is_the_same_model(float64, small):
 
 def test_a_power_of_the_likelihood(float64, small):
     seen, templates = small
-    one = with_colour(seen, seen.colour.templates)
+    one = with_colour(seen, *field_of(seen))
     changes = []
     for power in (1.0, 0.3):
         fits = [log_likelihood(temper(one, power), templates, f * jnp.ones(3)) for f in (1.0, 2.0)]
@@ -212,7 +241,7 @@ def test_no_field_in_one_band_nor_without_tilt(galaxy):
 
 def test_an_empty_cutout_has_an_empty_field(galaxy):
     dark = galaxy._replace(data=jnp.zeros_like(galaxy.data))
-    assert not np.any(add_colour_field(dark, TILT).colour.templates)
+    assert not np.any(add_colour_field(dark, TILT).colour.light)
 
 
 def test_the_setting_reaches_the_target():

@@ -10,8 +10,9 @@ from numpyro import handlers
 from numpyro.diagnostics import effective_sample_size
 from numpyro.infer import MCMC, NUTS, Predictive, init_to_value
 
+from dustpost.colour_covariance import with_colour
 from dustpost.errors import DustpostError
-from dustpost.likelihood import log_likelihood, with_colour
+from dustpost.likelihood import log_likelihood
 from dustpost.model import PriorDistribution, model
 from dustpost.posterior import Position
 from dustpost.priors.gaussian import GaussianPrior
@@ -77,10 +78,11 @@ def test_joint_density_is_the_sum_of_its_parts(coloured):
     target, position = world.observed(jax.random.key(0), world.target())
     if coloured:
         seen = target.observation
-        wide = 0.1 * jax.random.normal(jax.random.key(1), (2, *seen.data.shape))
+        functions = jax.random.normal(jax.random.key(1), (2, *seen.data.shape[1:]))
         seen = seen._replace(ivar=seen.ivar.at[:, :2].set(0.0))
-        wide = jnp.where(seen.ivar > 0, wide, 0.0)
-        target = target.replace(observation=with_colour(seen, wide, (1.0, 3.0)))
+        target = target.replace(
+            observation=with_colour(seen, functions, 0.1 + 0.0 * seen.data, (1.0, 3.0))
+        )
     galaxy = target.galaxy(position)
     total, trace = density(target, position, galaxy.estimate)
     parts = [

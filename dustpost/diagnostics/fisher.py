@@ -19,7 +19,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from dustpost import coordinates
-from dustpost.likelihood import weighted
+from dustpost.colour_covariance import weighted
 from dustpost.posterior import Host, Position, Target
 from dustpost.samplers import curvature
 from dustpost.samplers.curvature import flux_precision

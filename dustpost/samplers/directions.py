@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from dustpost.likelihood import hidden_by_colour
+from dustpost.colour_covariance import hidden_by_colour
 from dustpost.observation import Observation
 from dustpost.samplers import hmc
 from dustpost.samplers.frame import Frame

@@ -1,0 +1,214 @@
+"""Covariance of a colour field, and what it does to the likelihood.
+
+The templates of a field are products of functions psi of place and a spectrum R of the light,
+which is 0 where masked. In every band R's own part is taken out, as that is the flux's F:
+
+    T_k = R (psi_k - sigma_k),   sigma_k = (R w psi_k R) / (R w R),
+
+and the functions are turned so that T^T w T is diagonal, lambda. Of a model m, which is not quite
+R, the rest is taken out as well, and C is a covariance of low rank:
+
+    C = 1/w + U U^T,   U_k = T_k - a_k m / P,   a_k = m w T_k,   P = m w m,   all by band.
+
+Then A = 1 + U^T w U is diagonal but for a term of as many columns as bands (Woodbury):
+
+    A = Q - B B^T,   Q = 1 + lambda,   B = a / sqrt(P),   M = 1 - B^T Q^{-1} B,
+    t^T A^{-1} t = t^T Q^{-1} t + |M^{-1/2} B^T Q^{-1} t|^2,   ln|A| = ln|Q| + ln|M|,
+
+so that no matrix larger than the bands is inverted. How much the colours of a galaxy vary is not
+known: U has one of a few factors c, as likely as each other, with lambda and B B^T times c^2.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.linalg import cho_solve, solve_triangular
+from jax.scipy.special import logsumexp
+from numpy.typing import ArrayLike
+
+from dustpost.observation import Colour, Observation
+
+_MEAN = np.ones(1)  # the scale whose C is the mean over scales
+
+
+def with_colour(
+    observation: Observation,
+    functions: ArrayLike,
+    light: ArrayLike,
+    scales: Sequence[float] = (1.0,),
+) -> Observation:
+    """The observation behind a colour field.
+
+    Parameters
+    ----------
+    observation : Observation
+        As the telescope saw it; its `ivar` as the likelihood will use it.
+    functions : array_like, (k, y, x)
+        psi, in units of their sd.
+    light : array_like, (band, y, x)
+        R, in the unit of the data.
+    scales : sequence of float
+        Factors c that the field may have; here divided by their rms.
+    """
+    # numpy's doubles: the eigenvalues span ten decades
+    ivar = np.asarray(observation.ivar, float)
+    psi, red = np.asarray(functions, float), np.where(ivar > 0, light, 0.0).astype(float)
+    weight = red**2 * ivar
+    total = weight.sum(axis=(1, 2))
+    mean = np.einsum("kyx,byx->kb", psi, weight) / np.maximum(total, 1e-300)
+    gram = np.einsum("kyx,yx,lyx->kl", psi, weight.sum(axis=0), psi, optimize=True)
+    variance, turn = np.linalg.eigh(gram - (mean * total) @ mean.T)
+    factors = np.asarray(scales, float)
+    arrays = (
+        np.einsum("kl,kyx->lyx", turn, psi, optimize=True),
+        turn.T @ mean,
+        red,
+        np.maximum(variance, 0.0),
+        factors / np.sqrt(np.mean(factors**2)),
+    )
+    dtype = observation.data.dtype
+    return observation._replace(colour=Colour(*(jnp.asarray(array, dtype) for array in arrays)))
+
+
+class Seen(NamedTuple):
+    """A colour field behind one model: what all of this module works with.
+
+    Attributes
+    ----------
+    observation : Observation
+    templates : Array, (band, y, x)
+        m.
+    share : Array, (k, band)
+        a / P, so that U = T - share m.
+    scales : Array, (scale,)
+        c.
+    diagonal : Array, (scale, k)
+        Q.
+    mixed : Array, (scale, k, band)
+        Q^{-1} B.
+    factor : Array, (scale, band, band)
+        Cholesky factor of M.
+    """
+
+    observation: Observation
+    templates: Array
+    share: Array
+    scales: Array
+    diagonal: Array
+    mixed: Array
+    factor: Array
+
+    def along(self, change: Array) -> Array:
+        """U^T w dm of a change dm of the model cube, (k,)."""
+        by_band = _sum(self.templates * self.observation.ivar * change)
+        return _along(self.observation, change) - self.share @ by_band
+
+    def across(self, amount: Array) -> Array:
+        """U c of amounts c (k,), (band, y, x)."""
+        colour = self.observation.colour
+        tilt = jnp.einsum("k,kyx->yx", amount, colour.functions)
+        level = (amount @ colour.mean)[:, None, None]
+        of_model = (amount @ self.share)[:, None, None] * self.templates
+        field = colour.light * (tilt[None] - level) - of_model
+        return jnp.where(self.observation.ivar > 0, field, 0.0)
+
+    def halves(self, along: Array) -> Array:
+        """A^{-1/2} t of t (k,), (scale, k + band): a vector of the length that A^{-1} gives t."""
+        inner = jnp.einsum("skb,k->sb", self.mixed, along)
+        inner = jax.vmap(lambda f, y: solve_triangular(f, y, lower=True))(self.factor, inner)
+        return jnp.concatenate([along[None] / jnp.sqrt(self.diagonal), inner], axis=1)
+
+    def solved(self, along: Array) -> Array:
+        """A^{-1} t of t (k,), (scale, k)."""
+        inner = jnp.einsum("skb,k->sb", self.mixed, along)
+        inner = jax.vmap(lambda f, y: cho_solve((f, True), y))(self.factor, inner)
+        return along[None] / self.diagonal + jnp.einsum("skb,sb->sk", self.mixed, inner)
+
+    def gain(self, along: Array) -> Array:
+        """What the field of each scale adds to ln L, (scale,); `along` is U^T w r."""
+        hidden = self.scales[:, None] * self.halves(along)
+        log_half = 0.5 * jnp.sum(jnp.log(self.diagonal), axis=1) + jnp.sum(
+            jnp.log(jnp.diagonal(self.factor, axis1=1, axis2=2)), axis=1
+        )
+        return 0.5 * jnp.sum(hidden**2, axis=1) - log_half
+
+
+def behind(observation: Observation, templates: Array, scales: ArrayLike) -> Seen:
+    """The colour field of an observation behind a model (band, y, x), for some scales."""
+    colour, scales = observation.colour, jnp.asarray(scales, templates.dtype)
+    weighted = observation.ivar * templates
+    precision = _sum(templates * weighted) + jnp.finfo(templates.dtype).tiny
+    red = colour.light * weighted
+    along = jnp.einsum("kyx,byx->kb", colour.functions, red) - colour.mean * _sum(red)[None]
+    diagonal = 1 + scales[:, None] ** 2 * colour.variance[None]
+    columns = scales[:, None, None] * (along / jnp.sqrt(precision)[None])[None]
+    mixed = columns / diagonal[:, :, None]
+    inner = jnp.eye(len(precision), dtype=templates.dtype)[None]
+    inner = inner - jnp.einsum("skb,skc->sbc", columns, mixed)
+    return Seen(
+        observation,
+        templates,
+        along / precision[None],
+        scales,
+        diagonal,
+        mixed,
+        jnp.linalg.cholesky(inner),
+    )
+
+
+def log_gain(observation: Observation, templates: Array, residual: Array) -> Array:
+    """ln L less that of white noise, ln mean_c exp(gain), for a residual (band, y, x)."""
+    seen = behind(observation, templates, observation.colour.scales)
+    return logsumexp(seen.gain(seen.along(residual))) - math.log(len(seen.scales))
+
+
+def expected_field(observation: Observation, templates: Array) -> Array:
+    """E[U c | Y], (band, y, x), in the mean over the scales."""
+    seen = behind(observation, templates, observation.colour.scales)
+    along = seen.along(observation.data)
+    share = jax.nn.softmax(seen.gain(along)) * seen.scales**2
+    return seen.across(share @ seen.solved(along))
+
+
+def free_colour(observation: Observation, templates: Array) -> Array:
+    """U, (k, band, y, x): the colour field's templates without their part along the model."""
+    seen = behind(observation, templates, _MEAN)
+    return jax.vmap(seen.across)(jnp.eye(len(seen.share), dtype=templates.dtype))
+
+
+def weighted(observation: Observation, templates: Array, change: Array) -> Array:
+    """C^{-1} dm of a change dm of the model cube, (band, y, x), at the mean of the C."""
+    if observation.colour is None:
+        return observation.ivar * change
+    seen = behind(observation, templates, _MEAN)
+    (amount,) = seen.solved(seen.along(change))
+    return observation.ivar * (change - seen.across(amount))
+
+
+def hidden_by_colour(observation: Observation, templates: Array) -> Callable[[Array], Array]:
+    """A map h of changes dm of the model cube, with dm^T C^-1 dm = dm^T w dm - |h(dm)|^2.
+
+    C is the mean of those of the scales. h is longer than the colour field's functions by the
+    bands; where there is no field it is one 0.
+    """
+    if observation.colour is None:
+        return lambda change: jnp.zeros(1, change.dtype)
+    seen = behind(observation, templates, _MEAN)
+    return lambda change: seen.halves(seen.along(change))[0]
+
+
+def _along(observation: Observation, change: Array) -> Array:
+    """T^T w dm, (k,)."""
+    red = observation.colour.light * observation.ivar * change
+    of_functions = jnp.einsum("kyx,yx->k", observation.colour.functions, red.sum(axis=0))
+    return of_functions - observation.colour.mean @ _sum(red)
+
+
+def _sum(cube: Array) -> Array:
+    # rows first: partial sums keep float32's rounding near its own epsilon
+    return jnp.sum(jnp.sum(cube, axis=-1), axis=-1)
