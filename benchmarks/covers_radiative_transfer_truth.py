@@ -1,6 +1,6 @@
 """Claim: the posterior covers the truth of galaxies that the model is not exactly true of.
 
-    python benchmarks/covers_radiative_transfer_truth.py --data ../shared/data/rt
+    python -m benchmarks.covers_radiative_transfer_truth --data ../shared/data/rt
         [--out out/rt] [--noise 30 100] [--variants fiducial monochromatic model]
         [--methods map pixels anchored cut full] [--galaxies N] [--views N] [--only VIEW ...]
         [--batch N] [--config TOML] [--model-error F] [--seed N] [--table] [--to STEM]
@@ -18,8 +18,9 @@ anchored the same with --cross-term anchored
 full     the same with the cross term
 
 Every fit is kept in OUT/fits; the same command goes on, others may run beside it. What is
-there is scored (--table does only that) and written beside this file, under --to: .ecsv holds
-all scores in bins of covering fraction and mean A (`dustpost.reproduce.score`), .json the aims.
+there is scored (--table does only that) and written beside this file, under --to: .views.ecsv holds
+every score of every view, to which the next run of the same settings adds (`kept_scores`), .ecsv
+all of them in bins of covering fraction and mean A (`dustpost.reproduce.score`), .json the aims.
 A light-weighted A is slightly negative where light is scattered towards us; delta is scored
 where mean A > 0.03 mag; the three views of a galaxy are not independent, and errors are over
 galaxies.
@@ -35,12 +36,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from astropy.table import Table
+from astropy.table import Column, Table
 
+from benchmarks import kept_scores
+from dustpost.diagnostics.convergence import RHAT_GOOD
 from dustpost.io.folder import atomic_write
 from dustpost.progress import bars
 from dustpost.reproduce import campaign, score, trial
-from dustpost.reproduce.fit import Fit
 from dustpost.reproduce.sources import View, find_views
 from dustpost.settings import read_settings
 
@@ -85,34 +87,54 @@ def work(views: list[View], options: argparse.Namespace) -> None:
                 print("\n".join(map(str, errors)), flush=True)
 
 
-def gather(views: list[View], options: argparse.Namespace) -> tuple[Table, dict]:
-    """Score all that is kept."""
-    rows, spent = [], {}
+def gather(views: list[View], options: argparse.Namespace) -> Table:
+    """Score all that is kept in OUT, beside what was scored before: a line each."""
+    new, marks = [], {}
     for noise in options.noise:
-        for variant in options.variants:
-            for method in METHODS:
-                plan = plan_of(options, method, noise)
-                kind = method if method in trial.ALONE else "posterior"
-                kept = [v for v in views if trial.place(v, variant, plan, kind).exists()]
-                if not kept:
-                    continue
-                fits = [trial.kept(view, variant, plan, kind) for view in kept]
-                truths = [trial.keep(view, variant, plan, "truth") for view in kept]
-                triples = zip(kept, truths, fits, strict=True)
-                scores = [score.score(view.galaxy, truth, one) for view, truth, one in triples]
-                label = dict(variant=variant, signal_to_noise=noise, method=method)
-                rows += score.rows(scores, **label)
-                spent[f"{method}, {variant}, S/N {noise:g}"] = dict(
-                    views=len(kept),
-                    **{f"median_{n}": middle(fits, n) for n in ("seconds", "chi2", "rhat", "ess")},
-                    converged=int(sum(float(one.rhat) < 1.01 for one in fits)),
-                )
+        for method in METHODS:
+            plan = plan_of(options, method, noise)
+            kind = method if method in trial.ALONE else "posterior"
+            marks[noise, method] = trial.mark(plan, kind)
+            for variant in options.variants:
+                for view in views:
+                    found = trial.kept(view, variant, plan, kind)
+                    if found is None:
+                        continue
+                    truth = trial.keep(view, variant, plan, "truth")
+                    labels = dict(variant=variant, signal_to_noise=noise, method=method)
+                    labels |= dict(view=view.name, mark=marks[noise, method])
+                    scored = score.score(view.galaxy, truth, found)
+                    new += kept_scores.lines(scored, found, **labels)
+    return kept_scores.merge(options.to.with_suffix(".views.ecsv"), new, marks)
+
+
+def summarised(lines: Table) -> tuple[Table, dict]:
+    """The lines in bins, and what the fits took and how their chains did."""
+    rows, spent = [], {}
+    for labels, some in parts(lines):
+        rows += score.rows(kept_scores.scores(some), **labels)
+        fits = some[some["quantity"] == "map"]
+        spent["{method}, {variant}, S/N {signal_to_noise:g}".format(**labels)] = dict(
+            views=len(fits),
+            **{f"median_{n}": middle(fits[n]) for n in ("seconds", "chi2", "rhat", "ess")},
+            converged=int((fits["rhat"] < RHAT_GOOD).sum()),
+        )
     return score.as_table(rows), spent
 
 
-def middle(fits: list[Fit], name: str) -> float | None:
-    """Median of a number of the fits, None where there is none."""
-    values = np.array([getattr(one, name) for one in fits], float)
+def parts(table: Table) -> list[tuple[dict, Table]]:
+    """A table by method, variant and noise level, with their names."""
+    found = []
+    for key in dict.fromkeys(zip(*(table[n] for n in score.LABELS), strict=True)):
+        mine = [table[n] == k for n, k in zip(score.LABELS, key, strict=True)]
+        values = str(key[0]), float(key[1]), str(key[2])
+        found.append((dict(zip(score.LABELS, values, strict=True)), table[np.all(mine, axis=0)]))
+    return found
+
+
+def middle(values: Column) -> float | None:
+    """Median of what is finite, None where nothing is."""
+    values = np.array(values, float)
     values = values[np.isfinite(values)]
     return round(float(np.median(values)), 3) if values.size else None
 
@@ -120,15 +142,12 @@ def middle(fits: list[Fit], name: str) -> float | None:
 def aims(table: Table) -> list[dict]:
     """The aims, as measured by each method, noise level and variant."""
     found = []
-    for key in dict.fromkeys(zip(*(table[n] for n in score.LABELS), strict=True)):
-        some = table[
-            np.all([table[n] == k for n, k in zip(score.LABELS, key, strict=True)], axis=0)
-        ]
-        line = dict(zip(score.LABELS, (str(key[0]), float(key[1]), str(key[2])), strict=True))
+    for line, some in parts(table):
         for name, (quantity, column, low, high) in GOALS.items():
             where = "A >= .1, covering < .9" if "A >=" in name else "covering < .9"
             row = some[(some["quantity"] == quantity) & (some["bin"] == where)]
             value = float(row[column][0]) if len(row) else np.nan
+            line["views"] = max(line.get("views", 0), int(row["views"][0]) if len(row) else 0)
             line[name] = None if np.isnan(value) else round(value, 3)
             line[f"{name}: met"] = bool(low <= value <= high)
         found.append(line)
@@ -137,10 +156,15 @@ def aims(table: Table) -> list[dict]:
 
 def markdown(lines: list[dict]) -> str:
     """The aims as a table for the README."""
-    heads = ["variant", "S/N", "method", *GOALS]
+    heads = ["variant", "S/N", "method", "views", *GOALS]
     rows = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for line in lines:
-        cells = [line["variant"], f"{line['signal_to_noise']:g}", line["method"]]
+        cells = [
+            line["variant"],
+            f"{line['signal_to_noise']:g}",
+            line["method"],
+            str(line["views"]),
+        ]
         cells += ["-" if line[name] is None else f"{line[name]:.3f}" for name in GOALS]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
@@ -177,12 +201,11 @@ def main() -> None:
         views = [view for view in views if view.name in options.only]
     if not options.table:
         work(views, options)
-    table, spent = gather(views, options)
+    table, spent = summarised(gather(views, options))
     lines = aims(table)
     report = dict(
         date=datetime.date.today().isoformat(),
         machine=f"{platform.machine()}, {os.cpu_count()} cores, {jax.default_backend()}",
-        views=len(views),
         settings=asdict(plan_of(options, "map", options.noise[0]).settings),
         spent=spent,
         aims=lines,

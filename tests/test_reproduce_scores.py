@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks import kept_scores
 from dustpost.errors import DustpostError
 from dustpost.reproduce import exposure, fit, pixels, score, trial
 from dustpost.results import to_tree
@@ -66,6 +67,28 @@ def test_scores_of_a_posterior(posterior):
     assert (some["views"][0], some["galaxies"][0]) == (2, 1)
     covering = cutout.truth.covering_fraction
     assert 0.5 < covering < 0.9 and not (table["bin"] == "covering > .9").any()
+
+
+def test_scores_gather_line_by_line_and_those_of_other_settings_go(posterior, tmp_path):
+    cutout, tree = posterior
+    found = trial.condense(tree, cutout, 1.0)
+    scored = score.score("toy", fit.known(cutout), found)
+    at, label = tmp_path / "all.ecsv", dict(variant="fiducial", signal_to_noise=30.0, method="full")
+
+    def add(view, mark):
+        new = kept_scores.lines(scored, found, **label, view=view, mark=mark) if view else []
+        return kept_scores.merge(at, new, {(30.0, "full"): mark})
+
+    add("toy_0", "a")
+    table = add("toy_1", "a")
+    assert len(add(None, "a")) == len(table) == 2 * len(scored)
+    again = score.rows(kept_scores.scores(table), **label)
+    for row, first in zip(again, score.rows([scored, scored], **label), strict=True):
+        for name, value in first.items():
+            if isinstance(value, float):
+                value = pytest.approx(value, rel=1e-4, nan_ok=True)
+            assert row[name] == value
+    assert set(add("toy_1", "b")["view"]) == {"toy_1"}
 
 
 def test_slope_is_not_scored_where_it_means_nothing(posterior):

@@ -59,6 +59,8 @@ class Scored(NamedTuple):
     galaxy : str
     error : float
         Inferred - true, of the draws' mean; nan for a map.
+    sd : float
+        Of the draws; nan for a map.
     correlation : float
         Of a map; nan for a number.
     inside : ndarray, (3,)
@@ -69,6 +71,7 @@ class Scored(NamedTuple):
 
     galaxy: str
     error: float
+    sd: float
     correlation: float
     inside: np.ndarray
     crps: float
@@ -84,8 +87,8 @@ def score(galaxy: str, truth: Known, found: Fit) -> dict[str, Scored]:
         if np.isfinite(true) and np.isfinite(draws).all():
             error = float(draws.mean() - true)
             held, distance = inside(draws, true), float(crps(draws, true))
-            scored[name] = Scored(galaxy, error, np.nan, held, distance, *where)
-    of_map = (np.nan, float(found.correlation[0]), found.map_inside, float(found.map_crps))
+            scored[name] = Scored(galaxy, error, float(draws.std()), np.nan, held, distance, *where)
+    of_map = (np.nan, np.nan, float(found.correlation[0]), found.map_inside, float(found.map_crps))
     scored["map"] = Scored(galaxy, *of_map, *where)
     return scored
 

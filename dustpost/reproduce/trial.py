@@ -61,6 +61,19 @@ class Plan:
     source: str = ""
 
 
+def mark(plan: Plan, method: str) -> str:
+    """Ten digits that change with all that a result depends on."""
+    settings = asdict(plan.settings)
+    if method == "map":
+        settings = {name: v for name, v in settings.items() if name not in OF_DRAWS}
+    seen = [FORMAT, plan.source, plan.signal_to_noise]
+    if method in ("truth", "pixels"):
+        task = [*seen, plan.settings.seed]
+    else:
+        task = [*seen, settings, USUAL, weights_of(plan.settings)]
+    return sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:10]
+
+
 def look(view: View, variant: str, plan: Plan) -> Cutout:
     """The cutout of a view as it will be fitted, with its truth."""
     cutout = view.read(variant == "monochromatic")
@@ -71,7 +84,7 @@ def look(view: View, variant: str, plan: Plan) -> Cutout:
 
 def place(view: View, variant: str, plan: Plan, method: str) -> Path:
     """Where the result of a method lies."""
-    return plan.folder / f"{view.name}_{variant}_{method}_{_mark(plan, method)}.npz"
+    return plan.folder / f"{view.name}_{variant}_{method}_{mark(plan, method)}.npz"
 
 
 def keep(view: View, variant: str, plan: Plan, method: str) -> Known | Fit:
@@ -190,16 +203,3 @@ ALONE = {
 def _chi2(cutout: Cutout, model: np.ndarray) -> np.ndarray:
     seen = cutout.ivar > 0
     return np.asarray(((cutout.data - model)[seen] ** 2 * cutout.ivar[seen]).mean())
-
-
-def _mark(plan: Plan, method: str) -> str:
-    """Ten digits that change with all that a result depends on."""
-    settings = asdict(plan.settings)
-    if method == "map":
-        settings = {name: v for name, v in settings.items() if name not in OF_DRAWS}
-    seen = [FORMAT, plan.source, plan.signal_to_noise]
-    if method in ("truth", "pixels"):
-        task = [*seen, plan.settings.seed]
-    else:
-        task = [*seen, settings, USUAL, weights_of(plan.settings)]
-    return sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:10]
