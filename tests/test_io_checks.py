@@ -11,6 +11,7 @@ from dustpost.findings import worst
 from dustpost.io.checks import check_cutout
 from dustpost.io.cutout import Cutout
 from dustpost.io.read import read
+from dustpost.priors import spectrum
 from tests.fitsfiles import BANDS, WAVELENGTHS, galaxy, gaussian_psf
 
 
@@ -109,6 +110,26 @@ def test_bands():
     assert "pixels of hsc2017-g" in found(make(np.minimum(galaxy(), 20.0)), "saturated")[0].message
     assert found(make(redshift=0.0), "redshift")[0].level == "info"
     assert found(make(warnings=("mended so",)), "mended")[0].level == "warning"
+
+
+def test_colours_of_a_redshift_that_was_not_given():
+    """An elliptical at redshift 0.5, told as one at 0, and as what it is."""
+    light = galaxy(peak=1000, noise=0) / np.arange(1, 4)[:, None, None]
+    data = light * elliptical(WAVELENGTHS, 0.5)[:, None, None] + galaxy(peak=0)
+    (told,) = found(make(data, redshift=0.0), "colours")
+    assert told.level == "warning" and "--redshift" in told.message
+    best = float(told.message.split("at redshift ")[2].split()[0])
+    assert best == pytest.approx(0.5, abs=0.15)
+    assert not found(make(data, redshift=0.5), "colours")
+    assert found(make(data, redshift=0.02), "colours")[0].level == "info"
+    # where there is little light its colours are noise
+    assert not found(make(0.005 * data + galaxy(peak=0), redshift=0.0), "colours")
+
+
+def elliptical(wavelengths, redshift):
+    """Its spectrum in f_nu, 1 at 0.62 micron."""
+    rest = np.log(np.array(wavelengths) / (1 + redshift))
+    return np.exp(np.interp(rest, np.log(spectrum._KNOTS), spectrum._TEMPLATES[0]))
 
 
 def test_psfs():

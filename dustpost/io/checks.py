@@ -3,7 +3,8 @@
 Each check looks at one thing, in the manner of scarlet2's validation of observations, and
 says in numbers what it found and what to do: sky level, noise against the variance plane,
 masked pixels, signal, position of the source, bands. The PSF's checks are in
-`psf_checks.py`. Nothing here changes the data; what the reader mended is repeated.
+`psf_checks.py`, those of colours in `colour_checks.py`. Nothing here changes the data; what the
+reader mended is repeated.
 """
 
 from collections import Counter
@@ -13,11 +14,15 @@ import numpy as np
 from scipy import ndimage
 
 from dustpost.findings import Finding
+from dustpost.io.colour_checks import check_colours
 from dustpost.io.cutout import Cutout
 from dustpost.io.psf_checks import check_psf
 
 BORDER = 4
 """Width of the frame in which the sky is looked for, in pixels."""
+
+BRIGHT = 20.0
+"""Signal to noise in a band from which its colour is worth a look."""
 
 WEAK = 30.0
 """Total signal to noise below which data hardly move the posterior off the prior."""
@@ -54,6 +59,9 @@ def check_cutout(cutout: Cutout) -> list[Finding]:
     scene = _look(cutout)
     for check in (check_sky, check_noise, check_masked, check_signal, check_place):
         findings += check(scene)
+    flux, ratios = _of_galaxy(scene)
+    if np.all(ratios > BRIGHT):
+        findings += check_colours(flux, cutout.wavelength, cutout.redshift)
     return findings
 
 
@@ -200,11 +208,7 @@ def check_masked(scene: Scene) -> list[Finding]:
 
 def check_signal(scene: Scene) -> list[Finding]:
     """Signal to noise of the galaxy, per band and in total."""
-    ratios = []
-    for data, ivar in zip(scene.data, scene.ivar, strict=True):
-        used = scene.main & (ivar > 0)
-        noise = np.sqrt(np.sum(1.0 / ivar[used]))
-        ratios.append(float(np.sum(data[used]) / noise) if used.any() else 0.0)
+    _, ratios = _of_galaxy(scene)
     total = float(np.sqrt(np.sum(np.maximum(ratios, 0.0) ** 2)))
     listed = ", ".join(f"{b} {r:.0f}" for b, r in zip(scene.bands, ratios, strict=True))
     if total < 5:
@@ -247,6 +251,14 @@ def check_place(scene: Scene) -> list[Finding]:
         )
         findings.append(Finding("warning", "cut", text))
     return findings
+
+
+def _of_galaxy(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Flux of the galaxy in the pixels that each band has, and its signal to noise, (band,)."""
+    used = scene.main & (scene.ivar > 0)
+    flux = np.sum(scene.data, axis=(1, 2), where=used)
+    variance = np.sum(1.0 / np.where(used, scene.ivar, 1.0), axis=(1, 2), where=used)
+    return flux, np.divide(flux, variance**0.5, out=np.zeros_like(flux), where=variance > 0)
 
 
 def _look(cutout: Cutout) -> Scene:
