@@ -40,10 +40,10 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 class State(NamedTuple):
-    """Moving variables and the target there."""
+    """Moving variables and the target there; None where the next trajectory is to evaluate it."""
 
     moving: Any
-    evaluation: Evaluation
+    evaluation: Evaluation | None
 
 
 class Info(NamedTuple):
@@ -70,6 +70,15 @@ class Info(NamedTuple):
 def init(moving: Any, block: Block) -> State:
     """State at a position."""
     return State(moving, block.evaluate(moving))
+
+
+def begin(moving: Any, block: Block) -> State:
+    """State at a position whose one evaluation waits for the trajectory's loop, where it may.
+
+    The loop has the networks in it, and a second copy of them would take as long to compile.
+    Where the prior is known by its score the loop's turns cost more than one evaluation.
+    """
+    return init(moving, block) if block.log_prior is None else State(moving, None)
 
 
 def kernel(
@@ -111,8 +120,9 @@ def kernel(
     step = step_size * jitter(jitter_key, start.dtype)
     momentum = jnp.sqrt(mass) * jax.random.normal(momentum_key, start.shape, start.dtype)
 
-    def advance(carry, kick):
-        place, momentum, evaluation, work = carry
+    def advance(carry, inputs):
+        place, momentum, evaluation, first, work = carry
+        kick, step = inputs
         momentum = momentum + kick * step * flat(evaluation.force)
         move = step * momentum / mass
         after = block.evaluate(unravel(place + move))
@@ -121,19 +131,27 @@ def kernel(
             simpson = (flat(evaluation.score) + 4.0 * middle + flat(after.score)) / 6.0
             work = work + simpson @ move
         momentum = momentum + (1.0 - kick) * step * flat(after.force)
-        return (place + move, momentum, after, work), None
+        first = jax.tree.map(lambda old, new: jnp.where(step == 0, new, old), first, after)
+        return (place + move, momentum, after, first, work), None
 
-    begin = (start, momentum, state.evaluation, jnp.zeros((), start.dtype))
-    (end, last_momentum, evaluation, work), _ = jax.lax.scan(advance, begin, kicks(steps))
+    first, parts = state.evaluation, kicks(steps)
+    lengths = jnp.full(len(parts), step)
+    if first is None:  # a step of length 0 evaluates the start
+        empty = jax.eval_shape(block.evaluate, state.moving)
+        first = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), empty)
+        parts, lengths = np.append(parts[:1], parts), jnp.append(0.0, lengths)
+    before = (start, momentum, first, first, jnp.zeros((), start.dtype))
+    after, _ = jax.lax.scan(advance, before, (jnp.asarray(parts, start.dtype), lengths))
+    end, last_momentum, evaluation, first, work = after
 
     if block.log_prior is not None:
-        work = evaluation.log_prior - state.evaluation.log_prior
+        work = evaluation.log_prior - first.log_prior
     kinetic = 0.5 * jnp.sum((momentum**2 - last_momentum**2) / mass)
-    log_ratio = work + evaluation.log_density - state.evaluation.log_density + kinetic
+    log_ratio = work + evaluation.log_density - first.log_density + kinetic
     log_ratio = jnp.where(jnp.isfinite(log_ratio), log_ratio, -jnp.inf)
     accepted = jnp.log(jax.random.uniform(accept_key)) < log_ratio
-    proposed = State(unravel(end), evaluation)
-    state = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposed, state)
+    proposed, stay = State(unravel(end), evaluation), State(state.moving, first)
+    state = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposed, stay)
     defect = jax.lax.cond(
         measure_curl,
         lambda: _curl_defect(block, work, start, end, unravel),

@@ -35,7 +35,7 @@ def _move_orbit(key, state, target, tuning, steps, measure_curl):
     origin = place.dust, place.slope
     along = tuning.direction, jnp.zeros_like(place.slope)
     on_line = orbit.line(block, origin, along)
-    begin = hmc.init(jnp.zeros_like(place.slope), on_line)
+    begin = hmc.begin(jnp.zeros_like(place.slope), on_line)
     mass = tuning.precision["orbit"]
     end, info = hmc.kernel(key, begin, on_line, tuning.step["orbit"], mass, orbit.STEPS)
     dust = place.dust + end.moving * tuning.direction
@@ -96,7 +96,7 @@ def _move_hmc(name, key, state, target, tuning, steps, measure_curl):
         block, origin = frame.wrap(seat, moving, block), moving
         moving = jnp.zeros(seat.basis.shape[-1], seat.basis.dtype)
         mass = jnp.ones_like(moving)
-    begin = hmc.init(moving, block)
+    begin = hmc.begin(moving, block)
     end, info = hmc.kernel(key, begin, block, tuning.step[name], mass, steps, measure_curl)
     moved = end.moving if seat is None else frame.place(seat, origin, end.moving)
     return Move(move.put(state.position, moved), end.evaluation.galaxy, info)
