@@ -93,14 +93,14 @@ def ancestral(
     denoise: Callable[[Array, Array], Array],
     levels: Level,
     start: Array,
-    wide: bool = False,
+    wide: float = 0.0,
 ) -> Array:
     """Draw the less noisy latent that a noisy one came from, given that one.
 
     Each step draws z_s from q(z_s | z_t, z0) with z0 put at E[z0 | z_t] (Ho et al. 2020,
     Eq. 6-7, for any scale and sigma). As the steps grow many this is a draw of z_s given
     the start, which the deterministic flow is not: it has the right law of z_s alone.
-    With few steps it is too narrow, as if z0 were known; `wide` takes the other extreme of
+    With few steps it is too narrow, as if z0 were known; `wide = 1` takes the other extreme of
     Ho et al. (2020, section 3.2), exact where z0 is much less certain than the noise.
 
     Parameters
@@ -114,8 +114,8 @@ def ancestral(
         broadcast with the latent.
     start : Array
         Latent at ``levels[0]``.
-    wide : bool
-        Which of the two variances of a step.
+    wide : float
+        From 0 to 1: where the variance of a step lies between the two, in its logarithm.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def ancestral(
         added = noisy.sigma**2 - ratio**2 * quiet.sigma**2
         weight = quiet.sigma**2 / noisy.sigma**2
         mean = ratio * weight * latent + quiet.scale * (added / noisy.sigma**2) * denoised
-        variance = added / ratio**2 if wide else added * weight
+        variance = added * weight ** (1 - wide) / ratio ** (2 * wide)
         spread = jnp.sqrt(jnp.maximum(variance, 0.0))
         return mean + spread * jax.random.normal(step_key, latent.shape), None
 

@@ -235,4 +235,4 @@ def _ladder(level: Callable[[Array], Level], sigma: Array, levels: int) -> Level
 def _descend(key, denoise, ladder, noisy):
     start = ladder.scale[0] * noisy
     keys = jax.random.split(key, ladder.sigma.shape[0] - 1)
-    return denoise(ancestral(keys, denoise, ladder, start, wide=True), ladder.sigma[-1])
+    return denoise(ancestral(keys, denoise, ladder, start, wide=1.0), ladder.sigma[-1])
