@@ -27,7 +27,7 @@ from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import FlatFlux, stellar_flux
 from dustpost.settings import SIGMA_DUST, SIGMA_ENERGY, Settings
 
-NEAR, FAR = 4, 14  # steps of a trajectory, of scores and of energies
+NEAR, FAR = 4, 24  # steps of a trajectory, of scores and of energies
 # what a setting of 0 stands for: results depend on it
 USUAL = (SIGMA_DUST, SIGMA_ENERGY, NEAR, FAR)
 PACKAGES = ("dustpost", "jax", "flax", "numpyro", "blackjax", "arviz", "numpy")
