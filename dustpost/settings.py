@@ -93,7 +93,7 @@ class Settings:
     keep : int
         Every how many sweeps the maps are kept.
     leapfrog : int
-        Steps of a trajectory, taken in pairs; 0 takes 4, or 14 where all latents move at once
+        Steps of a trajectory, taken in pairs; 0 takes 4, or 24 where all latents move at once
         and the priors are energies.
     directions : int
         Of each frame that the warm-up fits, see `dustpost.samplers.frame`; 0 moves with a
