@@ -144,6 +144,21 @@ def test_acceptance(rate, level):
     assert "acceptance" in codes(found(draws._replace(stats=stats)), level)
 
 
+def test_a_chain_apart_is_named_with_its_attenuation():
+    draws = make_draws(8)
+    depth = np.array(draws.mean_attenuation)
+    depth[2] += 1.5
+    rate = np.where(np.arange(len(depth))[:, None] == 2, 0.25, 0.8) + 0 * depth
+    stats = draws.stats | {"acceptance_joint": rate}
+    findings = found(draws._replace(stats=stats, mean_attenuation=depth))
+    (one,) = [finding for finding in findings if finding.code == "chain-apart"]
+    assert one.level == "warning"
+    for words in ("chain 2 accepts 25%", "the others 80%", f"mean A {depth[2].mean():.2f} mag"):
+        assert words in one.message
+    even = draws.stats | {"acceptance_joint": np.full(depth.shape, 0.3)}
+    assert not any(f.code == "chain-apart" for f in found(draws._replace(stats=even)))
+
+
 def test_exact_draws_are_no_matter_of_acceptance():
     assert not any(f.code == "acceptance" for f in found(make_draws(8)))  # slope accepts 1
 

@@ -8,6 +8,7 @@ bulk, tail ESS  below 400 a warning, below 100 (or nan) an error; all chains tog
 pixels          share of the light where R-hat of A exceeds 1.1: 5% a warning, 25% an error
 acceptance      below 0.2 a warning, below 0.01 in a chain an error; above 0.98 is told,
                 unless it is 1 in every draw (a draw from the exact conditional)
+chain apart     a chain with half of the others' acceptance, a warning
 delta           1% of the draws beyond 3 prior sd a warning, half of them an error
 curl defect     median above 0.5 nat a warning
 no acceptance   (sampler "langevin") a warning
@@ -28,6 +29,7 @@ RHAT_GOOD, RHAT_BAD = 1.01, 1.05
 ESS_GOOD, ESS_BAD = 400, 100
 PIXEL_RHAT, LIGHT_GOOD, LIGHT_BAD = 1.1, 0.05, 0.25
 ACCEPTANCE_LOW, ACCEPTANCE_HIGH, ACCEPTANCE_STUCK = 0.2, 0.98, 0.01
+ACCEPTANCE_APART = 0.5  # of the chains' median
 EDGE, EDGE_GOOD, EDGE_BAD = 3.0, 0.01, 0.5
 CURL_GOOD = 0.5
 
@@ -236,12 +238,29 @@ def _acceptance(tree: xr.DataTree) -> Iterable[Finding]:
                 f"Block {block} accepts {rate:.0%} of its proposals, where 20 to 98% is usual; "
                 "a smaller step would mix better.",
             )
+        elif least < ACCEPTANCE_APART * np.median(by_chain):
+            yield _apart(tree, block, by_chain)
         elif rate > ACCEPTANCE_HIGH and draws.min() < 1:
             yield Finding(
                 "info",
                 "acceptance",
                 f"Block {block} accepts {rate:.1%}; right, but a larger step would mix faster.",
             )
+
+
+def _apart(tree: xr.DataTree, block: str, acceptance: np.ndarray) -> Finding:
+    """A chain whose steps do not suit the place where it is, which is not that of the others."""
+    lone = int(np.argmin(acceptance))
+    others = np.delete(np.arange(len(acceptance)), lone)
+    depth = tree["posterior"]["mean_attenuation"].values.mean(axis=1)
+    return Finding(
+        "warning",
+        "chain-apart",
+        f"Block {block}: chain {lone} accepts {acceptance[lone]:.0%} of its proposals, the others "
+        f"{acceptance[others].mean():.0%}: it may have stayed in a place of its own (mean A "
+        f"{depth[lone]:.2f} mag, the others' {depth[others].mean():.2f}), such as a deep screen "
+        "that it began behind; draw again with another --seed, or warm up longer.",
+    )
 
 
 def _unadjusted(tree: xr.DataTree) -> Iterable[Finding]:
