@@ -4,7 +4,7 @@
         [--sweeps 60] [--weights FILE] [--seed 0] [--to FILE]
 
 The twin of `benchmarks/energy_holds.py` for the host: no data, no likelihood; chains start at noisy
-truths, z = z0 + tau e at the samplers' noise level, and move by `dustpost.samplers.hmc` (14 steps
+truths, z = z0 + tau e at the samplers' noise level, and move by `dustpost.samplers.hmc` (24 steps
 a sweep, diagonal mass 1/tau^2). What is compared are the hosts S that the denoiser makes of the
 truths and of the chains: their energy, which of a perfect prior has the same mean at both, and
 their grain, the rms of S / blur(S) - 1 over pixels brighter than 5 % of the peak, for Gaussian

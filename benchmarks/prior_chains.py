@@ -1,6 +1,6 @@
 """Chains on a prior alone: what `energy_holds.py` and `host_holds.py` have in common.
 
-No data, no likelihood. A chain moves by `dustpost.samplers.hmc`, 14 steps a sweep, with the
+No data, no likelihood. A chain moves by `dustpost.samplers.hmc`, 24 steps a sweep, with the
 diagonal mass 1/sigma^2 of its noise level.
 """
 
