@@ -86,7 +86,7 @@ def main() -> None:
     if options.screen:
         deep = jnp.asarray(screens(np.asarray(hosts), options.screen), maps.dtype)
         places = prior.latent(deep) + errors
-        found["screen"] = looks(prior, sigma, places, hosts)
+        found["behind the screen"] = looks(prior, sigma, places, hosts)
     for number, sweep_key in enumerate(jax.random.split(key, options.sweeps), start=1):
         keys = jax.random.split(sweep_key, len(hosts))
         places, rate = sweep(prior, sigma, keys, places, hosts)
