@@ -40,13 +40,15 @@ COLUMNS = {
 
 def lines(scored: dict[str, Scored], found: Fit, **labels: object) -> list[dict]:
     """Lines of one fit; `labels` are those of `score.LABELS`, view and mark."""
-    how = {name: float(getattr(found, name)) for name in ("rhat", "ess", "chi2", "seconds")}
-    return [
+    how = {name: getattr(found, name) for name in ("rhat", "ess", "chi2", "seconds")}
+    every = [
         dict(labels, quantity=quantity, **how)
         | {name: getattr(one, name) for name in Scored._fields if name != "inside"}
-        | dict(zip(INSIDE, np.asarray(one.inside, float).tolist(), strict=True))
+        | dict(zip(INSIDE, one.inside, strict=True))
         for quantity, one in scored.items()
     ]
+    short = lambda x: x if isinstance(x, str) else float(f"{float(x):.5g}")  # noqa: E731
+    return [{name: short(value) for name, value in line.items()} for line in every]
 
 
 def merge(path: Path, new: list[dict], marks: dict[tuple, str]) -> Table:
@@ -75,8 +77,6 @@ def merge(path: Path, new: list[dict], marks: dict[tuple, str]) -> Table:
     table.sort(list(KEY))
     for name, about in COLUMNS.items():
         table[name].description = about
-        if table[name].dtype.kind == "f":
-            table[name].format = ".5g"
     with atomic_write(path) as at:
         table.write(at, format="ascii.ecsv")
     return table
