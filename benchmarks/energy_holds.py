@@ -26,13 +26,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.prior_chains import LOOK, arguments, propose, truths
+from benchmarks.prior_chains import BRIGHT, LOOK, arguments, propose, truths
 from dustpost import coordinates
 from dustpost.assemble import FAR
 from dustpost.priors.dust import load_dust_prior
 from dustpost.settings import SIGMA_ENERGY
 
-BRIGHT = 0.05  # of the peak
 RESULT = Path(__file__).with_suffix(".json")
 
 

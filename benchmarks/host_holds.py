@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from benchmarks.prior_chains import LOOK, arguments, propose, truths
+from benchmarks.prior_chains import BRIGHT, LOOK, arguments, propose, truths
 from dustpost import coordinates
 from dustpost.assemble import FAR
 from dustpost.networks.diffusion import perturb, sigma_of
@@ -32,7 +32,6 @@ from dustpost.priors.grain import log_factor, responses
 from dustpost.priors.sim import load_sim_prior
 from dustpost.settings import Settings
 
-BRIGHT = 0.05  # of the peak
 MANY = 400  # hosts behind the means of the potentials
 WIDTHS = (0.7, 1.4)  # pixels
 RESULT = Path(__file__).with_suffix(".json")

@@ -18,6 +18,7 @@ from dustpost.block import Block, Evaluation
 from dustpost.reproduce.sources import find_views
 from dustpost.samplers import hmc
 
+BRIGHT = 0.05  # of the peak: where a host is looked at
 STEP = 0.3
 LOOK = 20  # sweeps
 

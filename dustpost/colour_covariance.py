@@ -105,7 +105,7 @@ class Seen(NamedTuple):
 
     def along(self, change: Array) -> Array:
         """U^T w dm of a change dm of the model cube, (k,)."""
-        by_band = _sum(self.templates * self.observation.ivar * change)
+        by_band = band_sums(self.templates * self.observation.ivar * change)
         return _along(self.observation, change) - self.share @ by_band
 
     def across(self, amount: Array) -> Array:
@@ -142,9 +142,9 @@ def behind(observation: Observation, templates: Array, scales: ArrayLike) -> See
     """The colour field of an observation behind a model (band, y, x), for some scales."""
     colour, scales = observation.colour, jnp.asarray(scales, templates.dtype)
     weighted = observation.ivar * templates
-    precision = _sum(templates * weighted) + jnp.finfo(templates.dtype).tiny
+    precision = band_sums(templates * weighted) + jnp.finfo(templates.dtype).tiny
     red = colour.light * weighted
-    along = jnp.einsum("kyx,byx->kb", colour.functions, red) - colour.mean * _sum(red)[None]
+    along = jnp.einsum("kyx,byx->kb", colour.functions, red) - colour.mean * band_sums(red)[None]
     diagonal = 1 + scales[:, None] ** 2 * colour.variance[None]
     columns = scales[:, None, None] * (along / jnp.sqrt(precision)[None])[None]
     mixed = columns / diagonal[:, :, None]
@@ -206,9 +206,10 @@ def _along(observation: Observation, change: Array) -> Array:
     """T^T w dm, (k,)."""
     red = observation.colour.light * observation.ivar * change
     of_functions = jnp.einsum("kyx,yx->k", observation.colour.functions, red.sum(axis=0))
-    return of_functions - observation.colour.mean @ _sum(red)
+    return of_functions - observation.colour.mean @ band_sums(red)
 
 
-def _sum(cube: Array) -> Array:
+def band_sums(cube: Array) -> Array:
+    """Sum of each band's pixels, (band,)."""
     # rows first: partial sums keep float32's rounding near its own epsilon
     return jnp.sum(jnp.sum(cube, axis=-1), axis=-1)

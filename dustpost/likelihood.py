@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.colour_covariance import expected_field, log_gain
+from dustpost.colour_covariance import band_sums, expected_field, log_gain
 from dustpost.observation import Observation
 
 
@@ -51,8 +51,8 @@ def fit_flux(observation: Observation, templates: Array) -> FluxFit:
     """
     data, ivar = observation.data, observation.ivar
     # float32's tiny keeps an all-dark template finite; its precision is then 0
-    precision = _sum(templates**2 * ivar) + jnp.finfo(data.dtype).tiny
-    estimate = _sum(templates * data * ivar) / precision
+    precision = band_sums(templates**2 * ivar) + jnp.finfo(data.dtype).tiny
+    estimate = band_sums(templates * data * ivar) / precision
     # chi2 is stationary in F at F^, so its gradient does not pass through F^
     estimate_held = jax.lax.stop_gradient(estimate)
     residual = data - estimate_held[:, None, None] * templates
@@ -69,7 +69,7 @@ def log_normalisation(observation: Observation) -> Array:
     """1/2 sum ln(w / 2 pi) over the pixels that count."""
     seen = observation.ivar > 0
     safe = jnp.where(seen, observation.ivar, 1.0)
-    return 0.5 * jnp.sum(_sum(jnp.where(seen, jnp.log(safe / (2 * jnp.pi)), 0.0)))
+    return 0.5 * jnp.sum(band_sums(jnp.where(seen, jnp.log(safe / (2 * jnp.pi)), 0.0)))
 
 
 def inflate_noise(observation: Observation, noise_inflation: float) -> Observation:
@@ -102,12 +102,7 @@ def expected_cube(observation: Observation, templates: Array, flux: Array) -> Ar
 
 def _log_density(observation: Observation, templates: Array, residual: Array) -> Array:
     log_density = log_normalisation(observation)
-    log_density = log_density - 0.5 * jnp.sum(_sum(residual**2 * observation.ivar))
+    log_density = log_density - 0.5 * jnp.sum(band_sums(residual**2 * observation.ivar))
     if observation.colour is None:
         return log_density
     return log_density + log_gain(observation, templates, residual)
-
-
-def _sum(cube: Array) -> Array:
-    # rows first: partial sums keep float32's rounding near its own epsilon
-    return jnp.sum(jnp.sum(cube, axis=-1), axis=-1)

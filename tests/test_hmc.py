@@ -215,6 +215,31 @@ def test_a_block_with_a_density_takes_the_exact_difference():
     np.testing.assert_allclose(along.prior_change, exact, atol=0.01)
 
 
+def test_a_start_that_the_trajectory_evaluates_is_no_other():
+    """`begin` and `init` of a block with a density: the same proposal, accepted or not."""
+    exact = block(gaussian_score, shifted)
+    density = exact._replace(log_prior=lambda x: -0.5 * jnp.sum(x**2))
+
+    def evaluate(x):
+        found = exact.evaluate(x)
+        whole = found.score + found.gradient
+        return found._replace(score=None, gradient=whole, log_prior=density.log_prior(x))
+
+    density, start = density._replace(evaluate=evaluate), jnp.linspace(-1.0, 1.0, 8)
+    assert hmc.begin(start, density).evaluation is None
+    assert hmc.begin(start, exact).evaluation is not None
+    accepted = set()
+    for seed in range(8):
+        one, two = (
+            hmc.kernel(jax.random.key(seed), make(start, density), density, 0.9, jnp.ones(8), 6)
+            for make in (hmc.init, hmc.begin)
+        )
+        for this, that in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+            np.testing.assert_allclose(this, that, rtol=1e-5, atol=1e-5)
+        accepted.add(bool(one[1].accepted))
+    assert accepted == {True, False}
+
+
 def test_a_force_that_is_not_exact_leaves_a_known_density_invariant():
     """Leapfrog is reversible in any field of force: with a density only speed is lost."""
     exact = block(gaussian_score, shifted)

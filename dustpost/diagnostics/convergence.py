@@ -6,12 +6,7 @@ an ESS of 400; an ESS of 100 still gives a mean to a tenth of its sd):
 R-hat           above 1.01 a warning, above 1.05 (or nan) an error
 bulk, tail ESS  below 400 a warning, below 100 (or nan) an error; all chains together
 pixels          share of the light where R-hat of A exceeds 1.1: 5% a warning, 25% an error
-acceptance      below 0.2 a warning, below 0.01 in a chain an error; above 0.98 is told,
-                unless it is 1 in every draw (a draw from the exact conditional)
-chain apart     a chain with half of the others' acceptance, a warning
 delta           1% of the draws beyond 3 prior sd a warning, half of them an error
-curl defect     median above 0.5 nat a warning
-no acceptance   (sampler "langevin") a warning
 
 Every comparison is written so that a nan fails it.
 """
@@ -21,6 +16,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
+from dustpost.diagnostics import proposals
 from dustpost.diagnostics.summary import Row, scalar_series, summarise
 from dustpost.findings import Finding
 from dustpost.results import settings_of
@@ -28,10 +24,7 @@ from dustpost.results import settings_of
 RHAT_GOOD, RHAT_BAD = 1.01, 1.05
 ESS_GOOD, ESS_BAD = 400, 100
 PIXEL_RHAT, LIGHT_GOOD, LIGHT_BAD = 1.1, 0.05, 0.25
-ACCEPTANCE_LOW, ACCEPTANCE_HIGH, ACCEPTANCE_STUCK = 0.2, 0.98, 0.01
-ACCEPTANCE_APART = 0.5  # of the chains' median
 EDGE, EDGE_GOOD, EDGE_BAD = 3.0, 0.01, 0.5
-CURL_GOOD = 0.5
 
 
 def check(tree: xr.DataTree, rows: list[Row] | None = None) -> list[Finding]:
@@ -55,10 +48,10 @@ def check(tree: xr.DataTree, rows: list[Row] | None = None) -> list[Finding]:
         *_rhat(tree, rows),
         *_ess(tree, rows),
         *_pixels(tree),
-        *_acceptance(tree),
-        *_unadjusted(tree),
+        *proposals.acceptance(tree),
+        *proposals.unadjusted(tree),
         *_slope_edge(tree),
-        *_curl(tree),
+        *proposals.curl(tree),
     ]
     if all(f.level == "info" for f in findings):
         findings.insert(0, Finding("info", "converged", _good_news(rows)))
@@ -216,63 +209,6 @@ def _pixels(tree: xr.DataTree) -> Iterable[Finding]:
         )
 
 
-def _acceptance(tree: xr.DataTree) -> Iterable[Finding]:
-    for name, variable in tree["sample_stats"].data_vars.items():
-        if not name.startswith("acceptance"):
-            continue
-        draws = variable.values
-        block = name.removeprefix("acceptance_")
-        by_chain = draws.mean(axis=1)
-        rate, least = float(draws.mean()), float(by_chain.min())
-        if not least >= ACCEPTANCE_STUCK:
-            yield Finding(
-                "error",
-                "acceptance",
-                f"Block {block}: a chain accepts {least:.1%} of its proposals, it is stuck; "
-                "use a smaller step or a longer warm-up.",
-            )
-        elif not rate >= ACCEPTANCE_LOW:
-            yield Finding(
-                "warning",
-                "acceptance",
-                f"Block {block} accepts {rate:.0%} of its proposals, where 20 to 98% is usual; "
-                "a smaller step would mix better.",
-            )
-        elif least < ACCEPTANCE_APART * np.median(by_chain):
-            yield _apart(tree, block, by_chain)
-        elif rate > ACCEPTANCE_HIGH and draws.min() < 1:
-            yield Finding(
-                "info",
-                "acceptance",
-                f"Block {block} accepts {rate:.1%}; right, but a larger step would mix faster.",
-            )
-
-
-def _apart(tree: xr.DataTree, block: str, acceptance: np.ndarray) -> Finding:
-    """A chain whose steps do not suit the place where it is, which is not that of the others."""
-    lone = int(np.argmin(acceptance))
-    others = np.delete(np.arange(len(acceptance)), lone)
-    depth = tree["posterior"]["mean_attenuation"].values.mean(axis=1)
-    return Finding(
-        "warning",
-        "chain-apart",
-        f"Block {block}: chain {lone} accepts {acceptance[lone]:.0%} of its proposals, the others "
-        f"{acceptance[others].mean():.0%}: it may have stayed in a place of its own (mean A "
-        f"{depth[lone]:.2f} mag, the others' {depth[others].mean():.2f}), such as a deep screen "
-        "that it began behind; draw again with another --seed, or warm up longer.",
-    )
-
-
-def _unadjusted(tree: xr.DataTree) -> Iterable[Finding]:
-    if settings_of(tree).get("sampler") == "langevin":
-        yield Finding(
-            "warning",
-            "unadjusted",
-            "Langevin dynamics has no acceptance: its error bars are biased by an unknown amount, "
-            "however long it runs; compare with --sampler gibbs.",
-        )
-
-
 def _slope_edge(tree: xr.DataTree) -> Iterable[Finding]:
     settings = settings_of(tree)
     mean, sd = settings.get("slope_prior_mean"), settings.get("slope_prior_sd")
@@ -287,18 +223,4 @@ def _slope_edge(tree: xr.DataTree) -> Iterable[Finding]:
             f"delta lies beyond {EDGE:.0f} sd of its prior ({mean:g} +- {sd:g}) in {share:.0%} of "
             "the draws: a sign of a host unlike the host prior, of unmatched PSFs or of a noise "
             "level sigma that is too large, before it is one of odd dust.",
-        )
-
-
-def _curl(tree: xr.DataTree) -> Iterable[Finding]:
-    if "curl_defect" not in tree["sample_stats"]:
-        return
-    middle = float(np.median(np.abs(tree["sample_stats"]["curl_defect"].values)))
-    if not middle <= CURL_GOOD:
-        yield Finding(
-            "warning",
-            "curl",
-            f"The prior's score is no gradient field: its integral depends on the path by "
-            f"{middle:.2g} nat in the median proposal (limit {CURL_GOOD}), so the accepted draws "
-            "are biased; shorter trajectories lessen it.",
         )

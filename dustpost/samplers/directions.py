@@ -7,7 +7,7 @@ In units of the noise level, w = q/s, the precision of a block at a place is
 
 J of the prior's denoiser (Tweedie; Manor & Michaeli 2024), M and T of the model cube (Gauss and
 Newton's approximation), the fluxes integrated out over their prior's precision Q; C is 1, or in
-units of the noise that of a colour field (`dustpost.likelihood`), which has no part along T. A
+units of the noise that of a colour field (`colour_covariance`), which has no part along T. A
 variable whose prior is explicit has s = its sd, hence 1, and no J. Whatever the data know of a
 latent reaches them through the denoiser, so that J and M have the same rows. Random probes
 (Halko, Martinsson & Tropp 2011) find the range of J, whose softest directions the prior leaves
