@@ -32,7 +32,7 @@ class Linear(NamedTuple):
 
 
 BATCH = 16
-MANY, MOVED = 48, 12  # chains of such a batch
+MANY, MOVED = 48, 8  # chains of such a batch
 CLEAN = jnp.full((MANY, 8, 8), CLEAR)
 DATA = CLEAN[:BATCH]
 LEVEL = jnp.linspace(0.1, 0.3, MANY)
@@ -49,13 +49,13 @@ def test_chains_follow_the_energy(monkeypatch):
     monkeypatch.setattr(contrast, "ANEW", 0.0)
     given = jnp.where(jnp.arange(MANY) % 2 == 0, 1.0, 0.0)
     chains, found = contrast.noisy(jax.random.key(0), CLEAN, LEVEL, (given,)), []
-    for number in range(120):
+    for number in range(240):
         key = jax.random.fold_in(jax.random.key(1), number)
         params = {"a": jnp.asarray(0.5)}
         chains, _ = contrast.step(key, Linear(), params, chains, DATA, 1.0, (given[:BATCH],))
         found.append(spread(chains))
     assert found[0].mean() < 1.5
-    # 40 times 1536 pixels, not independent
+    # 160 times 1536 pixels, not independent
     assert np.mean(found[80:], axis=0)[::2].mean() == pytest.approx(2.0, rel=0.03)
     assert np.mean(found[80:], axis=0)[1::2].mean() == pytest.approx(1.0, rel=0.03)
 
@@ -125,3 +125,21 @@ def test_contrast_is_for_energies(tmp_path, kind):
     design = Design(parameterisation="score", contrast=3.0)
     with pytest.raises(DustpostError, match="--contrast 3.0"):
         train_network(kind, tmp_path / "out", Source(npz=pairs), design, training.Config())
+
+
+def test_some_chains_begin_behind_smooth_dust_where_the_light_is():
+    """Darker than the maps by 0.2 to 3 mag at the centre, by nothing where there is no light."""
+    row = np.arange(SIDE) - SIDE / 2
+    hosts = np.tile(np.exp(-0.5 * (row[:, None] ** 2 + row**2) / (SIDE / 10) ** 2), (MANY, 1, 1))
+    maps = np.random.default_rng(0).uniform(0.2, 1.0, hosts.shape)
+    task = dust.task(hosts, maps, parameterisation="energy", channels=(4, 4, 4), weight=1.0)
+    clean, given = task.clean(jax.random.key(0), hosts, maps)
+    away = task.astray(jax.random.key(1), clean, given)
+    depth = -2.5 * np.log10(np.asarray(away) / np.asarray(clean))
+    assert depth.min() > -1e-5 and depth.max() < 3.0
+    centre = depth[:, SIDE // 2, SIDE // 2]
+    assert centre.min() < 0.3 and centre.max() > 1.5
+    assert np.all(centre >= depth[:, 0, 0])
+    pairs = contrast.begin(jax.random.key(0), task, hosts, maps, BATCH).places
+    darker = (np.asarray(clean) - np.asarray(pairs))[:, hosts[0] > 0.5].mean(axis=1) > 0.1
+    assert 0.1 < darker.mean() < 0.5

@@ -105,3 +105,16 @@ def grit(key: Array, host: Array, most: float) -> Array:
     amount = jnp.where(jnp.arange(batch) % 2 == 0, amount, 0.0)
     peak = host.max(axis=(1, 2), keepdims=True)
     return host + amount[:, None, None] * peak * jax.random.normal(grain, host.shape)
+
+
+def blur(images: Array, width: Array) -> Array:
+    """Blur images, (batch, y, x), by Gaussians of an sd each, (batch,), pixels; to their edges."""
+
+    def rows(size):
+        place = jnp.arange(size)
+        apart = place[None, :, None] - place[None, None, :]
+        kernel = jnp.exp(-0.5 * jnp.square(apart / width[:, None, None]))
+        return kernel / kernel.sum(axis=2, keepdims=True)
+
+    down, along = rows(images.shape[1]), rows(images.shape[2])
+    return jnp.einsum("nyu,nuv,nxv->nyx", down, images, along)

@@ -12,9 +12,11 @@ raised until they stay among galaxies, as many of each kind as there are.
 The chains persist (Tieleman 2008, ICML 25): every step moves some by one trajectory of HMC
 on the energy as it is then, each at a noise level of its own, and now and then one begins
 anew at a noisy image (Du & Mordatch 2019, arXiv:1903.08689). Those of a conditional energy keep
-what they are given until then. Data get the noise levels of the chains beside them. Leapfrog
-steps are calls from Python, as XLA's CPU backend runs a convolution's gradient slowly in a loop
-(jax#12868).
+what they are given until then. Data get the noise levels of the chains beside them. From galaxies to
+where an energy is wrong it may be hundreds of trajectories, so that chains live long, and some
+begin `astray`, at clean images that no data are: an energy that keeps them there is raised.
+Leapfrog steps are calls from Python, as XLA's CPU backend runs a convolution's gradient slowly in a
+loop (jax#12868).
 """
 
 from functools import partial
@@ -27,9 +29,11 @@ from jax import Array
 from dustpost.networks import edm
 from dustpost.networks.diffusion import perturb, variance_exploding
 
-MANY, MOVED = 3.0, 0.75  # chains, and how many of them move in a step, to a pair of a batch
-STEPS, SIZE = 8, 0.3  # leapfrog steps of a trajectory, in noise levels
-ANEW = 0.02  # of the moved begin anew
+MANY, MOVED = 3.0, 0.5  # chains, and how many of them move in a step, to a pair of a batch
+STEPS = 16  # leapfrogs of a trajectory ...
+SIZES = (0.15, 0.3)  # ... of so many noise levels, drawn for each: fixed ones can be half a period
+ANEW = 0.006  # of the moved begin anew ...
+ASTRAY = 0.3  # ... and of those so many, as of the first chains, where no data are
 
 
 class Energy(Protocol):
@@ -55,6 +59,9 @@ class Learner(Protocol):
 
     def clean(self, key: Array, host: Array, transmission: Array) -> tuple[Array, tuple]:
         """Clean images of pairs, and what the energy is given of them, (n, ...) each."""
+
+    def astray(self, key: Array, clean: Array, given: tuple) -> Array:
+        """Images, (n, y, x), that no data are, of clean ones, where chains may begin."""
 
     def levels(self, key: Array, count: int) -> Array:
         """Noise levels of chains, (count,)."""
@@ -85,20 +92,29 @@ def noisy(key: Array, clean: Array, level: Array, given: tuple[Array, ...] = ())
 
 
 def begin(key: Array, task: Learner, host: Array, transmission: Array, batch: int) -> Noisy:
-    """Return chains for batches of a size, at the noisy images of the first pairs."""
-    level, pairs, noise = jax.random.split(key, 3)
+    """Return chains for batches of a size, at the noisy images of the first pairs, or astray."""
+    level, pairs, noise, away = jax.random.split(key, 4)
     many = int(MANY * batch)
     clean, given = task.clean(pairs, host[:many], transmission[:many])
-    return noisy(noise, clean, task.levels(level, len(clean)), given)
+    places = _some_astray(away, task, clean, given)
+    return noisy(noise, places, task.levels(level, len(clean)), given)
 
 
 def learn(
     key: Array, task: Learner, params: dict, chains: Noisy, host: Array, transmission: Array
 ) -> tuple[Noisy, dict]:
     """Take a `step` with the pairs of a batch."""
-    pairs, move = jax.random.split(key)
+    pairs, move, away = jax.random.split(key, 3)
     clean, given = task.clean(pairs, host, transmission)
-    return step(move, task.denoiser, params, chains, clean, task.weight, given)
+    start = _some_astray(away, task, clean, given)
+    return step(move, task.denoiser, params, chains, clean, task.weight, given, start)
+
+
+def _some_astray(key, task, clean, given):
+    """Clean images, `ASTRAY` of them such as no data are."""
+    which, where = jax.random.split(key)
+    away = jax.random.uniform(which, (len(clean), 1, 1)) < ASTRAY
+    return jnp.where(away, task.astray(where, clean, given), clean)
 
 
 def step(
@@ -109,6 +125,7 @@ def step(
     clean: Array,
     weight: float,
     given: tuple[Array, ...] = (),
+    start: Array | None = None,
 ) -> tuple[Noisy, dict]:
     """Move some chains, and contrast them with data.
 
@@ -124,6 +141,8 @@ def step(
         w.
     given : tuple of Array, (n, ...)
         What the data are given.
+    start : Array, (n, y, x), optional
+        Clean images at which chains begin anew; those of the data by default.
 
     Returns
     -------
@@ -133,7 +152,8 @@ def step(
     """
     choice, data, move, accept = jax.random.split(key, 4)
     moved = int(MOVED * len(clean))
-    some = clean[:moved], tuple(array[:moved] for array in given)
+    start = clean if start is None else start
+    some = clean[:moved], start[:moved], tuple(array[:moved] for array in given)
     chosen, fresh, begun = _choose(choice, data, chains, *some)
     moved = begun._replace(places=_trajectory(move, accept, energy, params, begun))
     gradient = _gradient(energy, params, fresh, moved, jnp.asarray(weight, clean.dtype))
@@ -141,26 +161,29 @@ def step(
 
 
 @jax.jit
-def _choose(key, data, chains, clean, given):
+def _choose(key, data, chains, clean, start, given):
     """Which chains move, data at their noise levels, and from where the chains go on."""
-    which, anew = jax.random.split(key)
+    which, anew, noise = jax.random.split(key, 3)
     chosen = jax.random.permutation(which, len(chains.level))[: len(clean)]
-    fresh = noisy(data, clean, chains.level[chosen], given)
+    level = chains.level[chosen]
+    fresh, begun = noisy(data, clean, level, given), noisy(noise, start, level, given)
     again = jax.random.uniform(anew, (len(clean),)) < ANEW
 
     def either(new, old):
         return jnp.where(again.reshape(-1, *[1] * (new.ndim - 1)), new, old[chosen])
 
-    return chosen, fresh, jax.tree.map(either, fresh, chains)
+    return chosen, fresh, jax.tree.map(either, begun, chains)
 
 
 def _trajectory(key, accept, energy, params, begun):
     """Places after one proposal of HMC of each, taken or not."""
-    momentum = jax.random.normal(key, begun.places.shape, begun.places.dtype)
+    start, long = jax.random.split(key)
+    momentum = jax.random.normal(start, begun.places.shape, begun.places.dtype)
+    size = jax.random.uniform(long, (len(momentum), 1, 1), minval=SIZES[0], maxval=SIZES[1])
     value, force = _force(energy, params, begun)
     now = begun, momentum, value, force
     for _ in range(STEPS):
-        now = _leapfrog(energy, params, *now)
+        now = _leapfrog(energy, params, size, *now)
     end, last, reached, _ = now
     gain = _total(value, momentum) - _total(reached, last)
     taken = jnp.log(jax.random.uniform(accept, gain.shape)) < gain
@@ -176,11 +199,11 @@ def _force(energy, params, at):
 
 
 @partial(jax.jit, static_argnums=0)
-def _leapfrog(energy, params, at, momentum, value, force):
-    momentum = momentum + 0.5 * SIZE * force
-    at = at._replace(places=at.places + SIZE * at.level[:, None, None] * momentum)
+def _leapfrog(energy, params, size, at, momentum, value, force):
+    momentum = momentum + 0.5 * size * force
+    at = at._replace(places=at.places + size * at.level[:, None, None] * momentum)
     value, force = _force(energy, params, at)
-    return at, momentum + 0.5 * SIZE * force, value, force
+    return at, momentum + 0.5 * size * force, value, force
 
 
 def _total(value, momentum):

@@ -24,7 +24,9 @@ from dustpost.networks.unet import condition, unet
 LEVELS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # where validation looks, in spreads
 SIGMA_HIGH = 750.0  # in spreads: a whole map's dust must drown, see `DustTask`
 WORKING = (0.3, 2.5)  # sigma at which the samplers' dust lives, in spreads
-CHAINS = (1.2, 2.5)  # sigma of an energy's own chains, in spreads
+CHAINS = (1.6, 2.5)  # sigma of an energy's own chains, in spreads
+SCREENS = (0.2, 3.0)  # mag, of the dust behind which some of them begin ...
+WIDTHS = (1.0, 6.0)  # ... which is so smooth, pixels
 SAMPLE = 2048  # pairs that the moments are taken over
 
 
@@ -103,6 +105,19 @@ class DustTask(NamedTuple):
         """Return v of maps and their conditions, see `contrast.Learner`."""
         clean = self.denoiser.axis.encode(jnp.asarray(transmission, jnp.float32))
         return clean, (self.given(key, jnp.asarray(host, jnp.float32)),)
+
+    def astray(self, key: Array, clean: Array, given: tuple) -> Array:
+        """Return the maps behind screens as well: smooth dust where the light is.
+
+        Of a posterior that is the grey direction, in which data have the least to say.
+        """
+        deep, wide = jax.random.split(key)
+        depth = batches.log_uniform(deep, len(clean), SCREENS)
+        # not in the order of the depths
+        width = jax.random.permutation(wide, batches.log_uniform(wide, len(clean), WIDTHS))
+        screen = depth[:, None, None] * batches.blur(jnp.clip(given[0], 0.0, 1.0), width)
+        axis = self.denoiser.axis
+        return axis.encode(axis.decode(clean) * 10 ** (-0.4 * screen))
 
     def levels(self, key: Array, count: int) -> Array:
         """Return noise levels of the chains, stratified in `CHAINS`, (count,)."""

@@ -101,6 +101,10 @@ class HostTask(NamedTuple):
         """Return z0 of hosts, see `contrast.Learner`."""
         return joint_task.peaked(key, jnp.asarray(host, jnp.float32)), ()
 
+    def astray(self, key: Array, clean: Array, given: tuple) -> Array:
+        """Return the hosts: their chains all begin there."""
+        return clean
+
     def levels(self, key: Array, count: int) -> Array:
         """Return the noise level of the chains, `LEVEL`, (count,)."""
         return jnp.full(count, LEVEL)
