@@ -7,7 +7,8 @@ spectrum g(y, x) by least squares (HSC's five bands) over the pixels that hold 9
 of the light, its light-weighted mean taken off. Written are its rms over views (and quantiles),
 the share of the colours' variance that a tilt explains, the rms of its coefficient of every
 function of `dustpost.colour`, made from the light behind the dust as a fit makes them, the mean
-of the first, and the rms that is left; with --data of the RADMC-3D views too, which had no part
+of the first, over all views and over the thirds of them whose tilt is weak, middling and strong,
+with its sd there, and the rms that is left; with --data of the RADMC-3D views too, which had no part
 in the choice of `SPREAD`. Writes colour_field.json.
 """
 
@@ -60,6 +61,8 @@ def measure(views: list[View]) -> dict:
         explained.append(share)
         coefficients.append(best)
     total = lambda values: round(float(np.sqrt(np.mean(np.square(values)))), 4)  # noqa: E731
+    first = np.array(coefficients)[:, 0]
+    thirds = [first[part] for part in np.array_split(np.argsort(rms), 3)]
     return dict(
         views=len(views),
         rms=total(rms),
@@ -67,7 +70,9 @@ def measure(views: list[View]) -> dict:
         explained=round(float(np.median(explained)), 4),
         left=total(left),
         coefficients=[total(row) for row in np.transpose(coefficients)],
-        mean_of_first=round(float(np.mean(coefficients, axis=0)[0]), 4),
+        mean_of_first=round(float(first.mean()), 4),
+        mean_of_first_by_thirds=[round(float(part.mean()), 4) for part in thirds],
+        sd_of_first_by_thirds=[round(float(part.std()), 4) for part in thirds],
     )
 
 
@@ -83,7 +88,7 @@ def main() -> None:
     folder = Path(options.data) / "rt"
     if folder.is_dir():
         report["radmc"] = measure(find_views(folder, 99, 3, 0))
-    report["spread"] = colour.spreads().tolist()
+    report |= dict(spread=colour.spreads().tolist(), centre=colour.CENTRE, scales=colour.SCALES)
     LOG.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
 

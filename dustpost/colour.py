@@ -4,13 +4,13 @@ Eq. 6 of Siegel & Melchior (2024) gives every pixel of the host one spectrum. Bu
 than discs and arms are bluer, and what is redder than the rest looks like dust. Here the tilt g
 of the host's spectrum varies over the image,
 
-    model_i = F_i m_i exp(g(y, x) r_i),   g ~ GP(0, c^2 K),
+    model_i = F_i m_i exp(g(y, x) r_i),   g ~ GP(c mu, c^2 K),
 
 with r_i half way between ln lambda_i, a power law, and the ratio of an old to a young population's
 spectrum (its break at 0.4 micron), of mean 0 over the bands. To first order g is integrated out:
-the noise gets the covariance c^2 T T^T,
+the noise gets the mean c T nu and the covariance c^2 T T^T,
 
-    T_k = psi_k r_i (PSF * Y)+,   K = sum_k psi_k psi_k^T,
+    T_k = psi_k r_i (PSF * Y)+,   K = sum_k psi_k psi_k^T,   mu = sum_k nu_k psi_k,
 
 the light as the data have it, so that T is no function of the parameters (as the model error,
 `dustpost.model_error`). psi are gradients: smooth functions of the elliptical radius rho and angle
@@ -20,8 +20,10 @@ their own as well: patches, round Gaussians on a grid over the light, whose sum 
 but even. Without them arms that are bluer than what lies between are thinner dust in a screen
 that is not there.
 
-The sds are those of simulated galaxies (`benchmarks/colour_field.py`). Some have one colour, some
-a red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`.
+Means and sds are those of simulated galaxies (`benchmarks/colour_field.py`). Some have one colour,
+some a red bulge: g is a mixture of Gaussian fields, whose c is one of `SCALES`. Most are redder in
+the middle, and the more so the more their colours vary: the first function, which grows with rho,
+has a mean. To a field without one, half of what bulges are redder by would be worth some dust.
 """
 
 import numpy as np
@@ -33,7 +35,8 @@ from dustpost.observation import Observation
 from dustpost.priors.spectrum import old_over_young
 
 # sd of the tilt in each function: harmonic -> power of ln rho -> sd; the harmonics have two phases
-SPREAD = {0: (0.113, 0.033, 0.020), 1: (0.033, 0.017, 0.016), 2: (0.060, 0.026, 0.022)}
+SPREAD = {0: (0.060, 0.033, 0.020), 1: (0.033, 0.017, 0.016), 2: (0.060, 0.026, 0.022)}
+CENTRE = -0.10  # mean of the tilt in the first function
 TILT = 0.164  # rms of all of these together
 SCALES = (0.2, 0.6, 1.6)  # c: about the 16, 50, 84 % of simulated galaxies' tilt, over its rms
 CORE = 0.15  # added to rho in the logarithm, in sd of the light
@@ -56,7 +59,7 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     observation : Observation
         Its `ivar` as the likelihood will use it.
     tilt : float
-        Light-weighted rms of g; 0 for a host of one colour, which returns the observation
+        Light-weighted rms of g, its mean included; 0 for a host of one colour, which returns the observation
         as it is. Simulated galaxies have `TILT`.
 
     Returns
@@ -74,7 +77,9 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     mean = (light / total).mean(axis=0)
     smooth = spreads()[:, None, None] * functions(mean)
     psi = tilt / TILT * np.concatenate([smooth, PATCH * patches(mean)])
-    return with_colour(observation, psi, redder, SCALES)
+    expected = np.zeros(len(psi))
+    expected[0] = CENTRE / SPREAD[0][0]
+    return with_colour(observation, psi, redder, SCALES, expected)
 
 
 def reddening(wavelength: NDArray) -> NDArray:
@@ -106,6 +111,8 @@ def functions(light: NDArray) -> NDArray:
     # Gram-Schmidt in their order, under the light
     root = np.sqrt(weight).reshape(-1, 1)
     _, triangle = np.linalg.qr(root * matrix)
+    # its rows' signs are arbitrary: each function grows with what it is made of
+    triangle = triangle * np.where(np.diag(triangle) < 0, -1.0, 1.0)[:, None]
     diagonal = np.diag(triangle)
     usable = np.abs(diagonal) > 1e-6 * np.abs(diagonal).max()
     triangle = triangle + np.diag(np.where(usable, 0.0, 1.0))

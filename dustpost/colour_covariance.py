@@ -1,4 +1,4 @@
-"""Covariance of a colour field, and what it does to the likelihood.
+"""Mean and covariance of a colour field, and what they do to the likelihood.
 
 The templates of a field are products of functions psi of place and a spectrum R of the light,
 which is 0 where masked. In every band R's own part is taken out, as that is the flux's F:
@@ -15,8 +15,13 @@ Then A = 1 + U^T w U is diagonal but for a term of as many columns as bands (Woo
     A = Q - B B^T,   Q = 1 + lambda,   B = a / sqrt(P),   M = 1 - B^T Q^{-1} B,
     t^T A^{-1} t = t^T Q^{-1} t + |M^{-1/2} B^T Q^{-1} t|^2,   ln|A| = ln|Q| + ln|M|,
 
-so that no matrix larger than the bands is inverted. How much the colours of a galaxy vary is not
-known: U has one of a few factors c, as likely as each other, with lambda and B B^T times c^2.
+so that no matrix larger than the bands is inverted. The amounts y of the templates have a mean nu,
+as galaxies are redder in the middle: integrating exp(t^T y - y^T U^T w U y / 2) over N(nu, 1) adds
+
+    ln L += (t + nu)^T A^{-1} (t + nu) / 2 - ln|A| / 2 - nu^2 / 2,   t = U^T w r,
+
+and E[y | Y] = A^{-1} (t + nu). How much the colours of a galaxy vary is not known: U has one of a
+few factors c, as likely as each other, with t times c, and lambda and B B^T times c^2.
 """
 
 import math
@@ -41,6 +46,7 @@ def with_colour(
     functions: ArrayLike,
     light: ArrayLike,
     scales: Sequence[float] = (1.0,),
+    expected: ArrayLike | None = None,
 ) -> Observation:
     """The observation behind a colour field.
 
@@ -54,6 +60,8 @@ def with_colour(
         R, in the unit of the data.
     scales : sequence of float
         Factors c that the field may have; here divided by their rms.
+    expected : array_like, (k,), optional
+        Mean of the functions' amounts, in units of their sd; 0 by default.
     """
     # numpy's doubles: the eigenvalues span ten decades
     ivar = np.asarray(observation.ivar, float)
@@ -64,11 +72,13 @@ def with_colour(
     gram = np.einsum("kyx,yx,lyx->kl", psi, weight.sum(axis=0), psi, optimize=True)
     variance, turn = np.linalg.eigh(gram - (mean * total) @ mean.T)
     factors = np.asarray(scales, float)
+    centre = np.zeros(len(psi)) if expected is None else np.asarray(expected, float)
     arrays = (
         np.einsum("kl,kyx->lyx", turn, psi, optimize=True),
         turn.T @ mean,
         red,
         np.maximum(variance, 0.0),
+        turn.T @ centre,
         factors / np.sqrt(np.mean(factors**2)),
     )
     dtype = observation.data.dtype
@@ -131,11 +141,17 @@ class Seen(NamedTuple):
 
     def gain(self, along: Array) -> Array:
         """What the field of each scale adds to ln L, (scale,); `along` is U^T w r."""
-        hidden = self.scales[:, None] * self.halves(along)
+        expected = self.observation.colour.expected
+        hidden = self.scales[:, None] * self.halves(along) + self.halves(expected)
         log_half = 0.5 * jnp.sum(jnp.log(self.diagonal), axis=1) + jnp.sum(
             jnp.log(jnp.diagonal(self.factor, axis1=1, axis2=2)), axis=1
         )
-        return 0.5 * jnp.sum(hidden**2, axis=1) - log_half
+        return 0.5 * jnp.sum(hidden**2, axis=1) - log_half - 0.5 * jnp.sum(expected**2)
+
+    def amounts(self, along: Array) -> Array:
+        """E[y | Y] of each scale, (scale, k); `along` is U^T w Y."""
+        expected = self.observation.colour.expected
+        return self.scales[:, None] * self.solved(along) + self.solved(expected)
 
 
 def behind(observation: Observation, templates: Array, scales: ArrayLike) -> Seen:
@@ -168,11 +184,11 @@ def log_gain(observation: Observation, templates: Array, residual: Array) -> Arr
 
 
 def expected_field(observation: Observation, templates: Array) -> Array:
-    """E[U c | Y], (band, y, x), in the mean over the scales."""
+    """E[c U y | Y], (band, y, x), in the mean over the scales."""
     seen = behind(observation, templates, observation.colour.scales)
     along = seen.along(observation.data)
-    share = jax.nn.softmax(seen.gain(along)) * seen.scales**2
-    return seen.across(share @ seen.solved(along))
+    share = jax.nn.softmax(seen.gain(along)) * seen.scales
+    return seen.across(share @ seen.amounts(along))
 
 
 def free_colour(observation: Observation, templates: Array) -> Array:

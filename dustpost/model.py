@@ -202,10 +202,11 @@ def model(target: Target, host: Array | None = None) -> None:
 
 
 def _with_colour(seen: Observation, unit: Array, mean: Array, noise: Array) -> dist.Distribution:
-    """The data with the covariance of a colour field; unmasked by a mean that is the data."""
+    """The data with mean and covariance of a colour field; unmasked by a mean that is the data."""
     free, scales = free_colour(seen, unit), seen.colour.scales
     factor = scales[:, None, None] * free.reshape(1, len(free), -1).swapaxes(1, 2)
-    flat = dist.LowRankMultivariateNormal(mean.ravel()[None], factor, noise.ravel()[None] ** 2)
+    centre = mean.ravel()[None] + factor @ seen.colour.expected
+    flat = dist.LowRankMultivariateNormal(centre, factor, noise.ravel()[None] ** 2)
     mixed = dist.MixtureSameFamily(dist.Categorical(jnp.full(len(scales), 1 / len(scales))), flat)
     shaped = dist.transforms.ReshapeTransform(mean.shape, (mean.size,))
     return dist.TransformedDistribution(mixed, shaped)

@@ -20,6 +20,8 @@ class Colour(NamedTuple):
         R, in the unit of the data; 0 where masked.
     variance : Array, (k,)
         The diagonal of T^T ivar T.
+    expected : Array, (k,)
+        nu, mean of the templates' amounts, in units of their sd.
     scales : Array, (scale,)
         Factors of T, of which one holds for the galaxy; all are as likely, and their mean
         square is 1.
@@ -29,6 +31,7 @@ class Colour(NamedTuple):
     mean: Array
     light: Array
     variance: Array
+    expected: Array
     scales: Array
 
 

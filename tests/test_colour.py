@@ -20,6 +20,7 @@ from tests.synthetic import make_cutout
 from tests.test_forward import observation
 
 TILT = 0.2
+SCALES, EXPECTED = (1.0, 3.0), (1.5, -0.5)
 
 
 @pytest.fixture
@@ -40,10 +41,8 @@ def galaxy():
 def small():
     """Noise, a mask and random templates, with a random colour field, weak or strong."""
     seen = observation()
-    functions, light = field_of(seen)
-    return with_colour(seen, functions, light, (1.0, 3.0)), jax.random.uniform(
-        jax.random.key(0), seen.data.shape
-    )
+    behind = with_colour(seen, *field_of(seen), SCALES, EXPECTED)
+    return behind, jax.random.uniform(jax.random.key(0), seen.data.shape)
 
 
 def field_of(seen):
@@ -83,7 +82,7 @@ def test_patches_are_even_over_the_light_and_forget_their_neighbours(galaxy):
 
 
 def test_the_field_has_the_tilt_asked_for(galaxy):
-    """Summed over templates, variance over light^2 is (g r)^2, in the mean over the scales.
+    """Summed over templates, mean square over light^2 is (g r)^2, in the mean over the scales.
 
     g^2 is the squared tilt asked for, and that of patches that goes with it.
     """
@@ -94,10 +93,25 @@ def test_the_field_has_the_tilt_asked_for(galaxy):
     redder, mean = np.asarray(field.light) / light, np.asarray(field.mean)
     share = redder * (np.asarray(field.functions)[:, None] - mean[:, :, None, None])
     rms = np.sqrt((weight[None] * share**2).sum(axis=(0, 2, 3)))
+    centre = np.tensordot(np.asarray(field.expected), share, 1)
+    rms = np.hypot(rms, np.sqrt((weight * centre**2).sum(axis=(1, 2))))
     wavelength = np.asarray((galaxy.wavelength * galaxy.weight).sum(axis=1))
     both = TILT * np.hypot(1.0, colour.PATCH / colour.TILT)
     np.testing.assert_allclose(rms, both * np.abs(colour.reddening(wavelength)), rtol=0.1)
     np.testing.assert_allclose(np.mean(np.square(field.scales)), 1.0, rtol=1e-6)
+
+
+def test_the_field_expects_a_redder_middle(galaxy):
+    """Bands are brighter in the middle than the mean tells, the more so the redder they are."""
+    field = add_colour_field(galaxy, colour.TILT).colour
+    light = np.asarray(galaxy.data, float)
+    tilt = np.tensordot(np.asarray(field.expected), np.asarray(field.functions), 1)
+    redder = tilt * np.asarray(field.light) / light
+    middle, edge = redder[:, 14, 17], redder[:, 14, 28]
+    assert np.all(np.diff(middle - edge) > 0)
+    weight = light.mean(axis=0) / light.mean(axis=0).sum()
+    off = tilt - (weight * tilt).sum()
+    assert np.sqrt((weight * off**2).sum()) == pytest.approx(-colour.CENTRE, rel=0.1)
 
 
 def test_reddening_has_unit_slope_and_no_mean():
@@ -117,17 +131,18 @@ def test_likelihood_against_numpy(float64, small):
     use = np.asarray(seen.ivar) > 0
     weight, unit = np.asarray(seen.ivar), np.asarray(templates)
     precision = (unit**2 * weight).sum(axis=(1, 2))
-    field = templates_of(seen)
+    field, expected = templates_of(seen), np.array(EXPECTED)
     share = (field * unit * weight).sum(axis=(2, 3)) / precision
     free = (field - share[:, :, None, None] * unit)[:, use]
     found = np.asarray(free_colour(seen, templates))[:, use]
     np.testing.assert_allclose(found.T @ found, free.T @ free, atol=1e-10)
-    covariances = [
-        np.diag(1 / weight[use]) + scale**2 * free.T @ free
-        for scale in np.array([1.0, 3.0]) / np.sqrt(5.0)
-    ]
+    scales = np.array(SCALES) / np.sqrt(np.mean(np.square(SCALES)))
+    covariances = [np.diag(1 / weight[use]) + scale**2 * free.T @ free for scale in scales]
     model = np.asarray(flux)[:, None, None] * unit
-    each = [multivariate_normal(model[use], c).logpdf(seen.data[use]) for c in covariances]
+    each = [
+        multivariate_normal(model[use] + scale * expected @ free, c).logpdf(seen.data[use])
+        for scale, c in zip(scales, covariances, strict=True)
+    ]
     expected = logsumexp(each) - np.log(2)
     assert np.ptp(each) > 0.1
     np.testing.assert_allclose(log_likelihood(seen, templates, flux), expected, rtol=1e-10)
@@ -151,7 +166,7 @@ def test_the_expected_cube_takes_up_a_colour_field(float64, small):
     unit, flux = np.asarray(templates), jnp.array([1.0, 2.0, 3.0])
     quiet = seen._replace(ivar=1e6 * (seen.ivar > 0))
     functions, light = field_of(seen)
-    strong = with_colour(quiet, 30.0 * functions, light, (1.0, 3.0))
+    strong = with_colour(quiet, 30.0 * functions, light, SCALES, EXPECTED)
     free = np.asarray(free_colour(strong, templates))
     made = jnp.asarray(np.asarray(flux)[:, None, None] * unit + free[0] - 0.5 * free[1])
     use = np.asarray(seen.ivar) > 0
@@ -199,7 +214,7 @@ def test_a_fainter_model_at_more_flux_is_the_same_model(float64, small):
 
 def test_a_power_of_the_likelihood(float64, small):
     seen, templates = small
-    one = with_colour(seen, *field_of(seen))
+    one = with_colour(seen, *field_of(seen), expected=EXPECTED)
     changes = []
     for power in (1.0, 0.3):
         fits = [log_likelihood(temper(one, power), templates, f * jnp.ones(3)) for f in (1.0, 2.0)]
