@@ -8,8 +8,8 @@ of the light, its light-weighted mean taken off. Written are its rms over views 
 the share of the colours' variance that a tilt explains, the rms of its coefficient of every
 function of `dustpost.colour`, made from the light behind the dust as a fit makes them, the mean
 of the first, over all views and over the thirds of them whose tilt is weak, middling and strong,
-with its sd there, and the rms that is left; with --data of the RADMC-3D views too, which had no part
-in the choice of `SPREAD`. Writes colour_field.json.
+with its sd there, and the rms that is left; with --data of the RADMC-3D views too, which had no
+part in the choice of `SPREAD` and `CENTRE`. Writes colour_field.json.
 """
 
 import argparse

@@ -59,8 +59,8 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     observation : Observation
         Its `ivar` as the likelihood will use it.
     tilt : float
-        Light-weighted rms of g, its mean included; 0 for a host of one colour, which returns the observation
-        as it is. Simulated galaxies have `TILT`.
+        Light-weighted rms of g, mean and scatter; 0 for a host of one colour, which returns the
+        observation as it is. Simulated galaxies have `TILT`.
 
     Returns
     -------

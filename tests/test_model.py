@@ -81,9 +81,7 @@ def test_joint_density_is_the_sum_of_its_parts(coloured):
         functions = jax.random.normal(jax.random.key(1), (2, *seen.data.shape[1:]))
         seen = seen._replace(ivar=seen.ivar.at[:, :2].set(0.0))
         target = target.replace(
-            observation=with_colour(
-                seen, functions, 0.1 + 0.0 * seen.data, (1.0, 3.0), (1.5, -0.5)
-            )
+            observation=with_colour(seen, functions, 0.1 + 0.0 * seen.data, (1.0, 3.0), (1.5, -0.5))
         )
     galaxy = target.galaxy(position)
     total, trace = density(target, position, galaxy.estimate)

@@ -12,8 +12,8 @@ raised until they stay among galaxies, as many of each kind as there are.
 The chains persist (Tieleman 2008, ICML 25): every step moves some by one trajectory of HMC
 on the energy as it is then, each at a noise level of its own, and now and then one begins
 anew at a noisy image (Du & Mordatch 2019, arXiv:1903.08689). Those of a conditional energy keep
-what they are given until then. Data get the noise levels of the chains beside them. From galaxies to
-where an energy is wrong it may be hundreds of trajectories, so that chains live long, and some
+what they are given until then. Data get the noise levels of the chains beside them. From galaxies
+to where an energy is wrong it may be hundreds of trajectories, so that chains live long, and some
 begin `astray`, at clean images that no data are: an energy that keeps them there is raised.
 Leapfrog steps are calls from Python, as XLA's CPU backend runs a convolution's gradient slowly in a
 loop (jax#12868).
