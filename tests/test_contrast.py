@@ -70,6 +70,20 @@ def test_chains_that_begin_anew_take_what_data_are_given(monkeypatch):
     np.testing.assert_array_equal(chains.level, LEVEL)
 
 
+def test_chains_may_begin_anew_where_no_data_are(monkeypatch):
+    """At the images given for it, with noise of their level; without steps they stay there."""
+    monkeypatch.setattr(contrast, "ANEW", 1.0)
+    monkeypatch.setattr(contrast, "STEPS", 0)
+    given = (jnp.zeros(MANY),)
+    chains = contrast.noisy(jax.random.key(0), CLEAN, LEVEL, given)
+    data = DATA, 1.0, (given[0][:BATCH],), DATA + 10.0
+    arguments = jax.random.key(1), Linear(), {"a": jnp.asarray(0.5)}, chains, *data
+    moved, _ = contrast.step(*arguments)
+    away = moved.places.mean(axis=(1, 2)) > CLEAR + 9
+    assert float(away.sum()) == MOVED
+    assert spread(moved._replace(places=moved.places - 10.0))[away].mean() < 1.5
+
+
 def test_the_energy_learns_the_data():
     """Too wide a Gaussian, a = 0.5, is narrowed to the noise about c: a = 0."""
     given = (jnp.ones(MANY),)
