@@ -111,10 +111,10 @@ class DustTask(NamedTuple):
 
         Of a posterior that is the grey direction, in which data have the least to say.
         """
-        deep, wide = jax.random.split(key)
+        deep, wide, order = jax.random.split(key, 3)
         depth = batches.log_uniform(deep, len(clean), SCREENS)
         # not in the order of the depths
-        width = jax.random.permutation(wide, batches.log_uniform(wide, len(clean), WIDTHS))
+        width = jax.random.permutation(order, batches.log_uniform(wide, len(clean), WIDTHS))
         screen = depth[:, None, None] * batches.blur(jnp.clip(given[0], 0.0, 1.0), width)
         axis = self.denoiser.axis
         return axis.encode(axis.decode(clean) * 10 ** (-0.4 * screen))
