@@ -47,9 +47,7 @@ def by_depth(cutout: Cutout) -> np.ndarray:
     found = np.full(len(EDGES) - 1, np.nan)
     for number in range(len(found)):
         if np.sum(bins == number) >= FEWEST:
-            found[number] = np.average(
-                slope[bins == number], weights=light[some][bins == number]
-            )
+            found[number] = np.average(slope[bins == number], weights=light[some][bins == number])
     return found
 
 

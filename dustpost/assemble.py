@@ -63,6 +63,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
         covering_threshold=settings.covering_threshold,
         grain=settings.grain if host_prior.log_density is not None else 0.0,
         fine_prior=choose_fine_prior(settings),
+        flattening=settings.flattening,
     )
     check_densities(target)
     return target
@@ -176,7 +177,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         observation.wavelength, observation.weight, slope, target.curve, target.norm
     )
     same = ("sampler", "target", "curve", "norm", "flux_prior", "t_host")
-    same += ("noise_inflation", "model_error", "colour_field", "covering_threshold")
+    same += ("noise_inflation", "model_error", "colour_field", "flattening", "covering_threshold")
     same += ("chains", "warmup", "draws", "relax", "directions", "keep", "prior_draws", "seed")
     versions = [f"python {platform.python_version()}"]
     return {name: getattr(settings, name) for name in same} | {

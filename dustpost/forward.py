@@ -3,14 +3,25 @@
     model_i = PSF_i * [ F_i S D^{k_i(delta)} ]
 
 Here for F = 1: the `templates` m_i, so that model_i = F_i m_i. S sums to one, D is the
-transmission at 0.4754 micron.
+transmission at l0 = 0.4754 micron.
+
+Where stars lie between the dust one curve is not true of all pixels: the deeper, the greyer, as the
+nearest stars shine on (Witt & Gordon 2000; Chevallard et al. 2013). With a `flattening` b,
+
+    A_i = k_i(delta) A (A / 1 mag)^(b ln(l_i / l0)),
+
+which is Eq. 8 with delta + b ln(A / 1 mag) in the place of delta. In simulated galaxies and in
+RADMC-3D's b is 0.3 (`benchmarks/curve_flattens.py`).
 """
 
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.attenuation import band_attenuation
+from dustpost.attenuation import PIVOT, PIVOT_VALUE, band_attenuation
+from dustpost.coordinates import attenuation
 from dustpost.observation import Observation
+
+CLEAR = 1e-3  # mag; thinner dust has the curve of this: a power of 0 has no derivative
 
 
 def templates(
@@ -20,6 +31,7 @@ def templates(
     slope: Array,
     curve: str = "calzetti-noll",
     norm: str = "lambda0",
+    flattening: float = 0.0,
 ) -> Array:
     """Model of each band at unit flux, after dust and PSF.
 
@@ -33,13 +45,21 @@ def templates(
         delta of the attenuation curve.
     curve, norm : str
         See `dustpost.attenuation`.
+    flattening : float
+        b; 0 is Eq. 8.
 
     Returns
     -------
     Array, (band, y, x)
     """
     k = band_attenuation(observation.wavelength, observation.weight, slope, curve, norm)
-    dimmed = host[None] * jnp.exp(k[:, None, None] * jnp.log(transmission)[None])
+    k = k[:, None, None]
+    if flattening:
+        pivot = PIVOT_VALUE if norm == "paper" else 1.0
+        depth = jnp.log(jnp.maximum(attenuation(transmission, pivot), CLEAR))
+        wave = jnp.sum(observation.weight * jnp.log(observation.wavelength / PIVOT), axis=-1)
+        k = k * jnp.exp(flattening * wave[:, None, None] * depth[None])
+    dimmed = host[None] * jnp.exp(k * jnp.log(transmission)[None])
     return convolve(dimmed, observation.psf)
 
 

@@ -190,7 +190,8 @@ def model(target: Target, host: Array | None = None) -> None:
     transmission = numpyro.deterministic("D", target.dust_of(x, light).transmission)
     attenuation = coordinates.mean_attenuation(image, transmission, target.k_pivot)
     numpyro.deterministic("mean_attenuation", attenuation)
-    unit = templates(seen, image, transmission, slope, target.curve, target.norm)
+    law = target.curve, target.norm, target.flattening
+    unit = templates(seen, image, transmission, slope, *law)
     counts = seen.ivar > 0
     noise = jnp.where(counts, seen.ivar, 1.0) ** -0.5
     mean = flux[:, None, None] * unit

@@ -117,6 +117,8 @@ class Target:
         Weight of the factor for the host's grain (`dustpost.priors.grain`); 0: without it.
     fine_prior : TransmissionPrior or None
         A score network that draws the dust's fine structure, see `fine`; None: without.
+    flattening : float
+        How much greyer deep dust is, see `dustpost.forward`.
     """
 
     observation: Observation
@@ -134,6 +136,7 @@ class Target:
     anchor: Array | None = None
     grain: float = flax.struct.field(pytree_node=False, default=0.0)
     fine_prior: TransmissionPrior | None = None
+    flattening: float = flax.struct.field(pytree_node=False, default=0.0)
 
     @property
     def k_pivot(self) -> float:
@@ -218,7 +221,8 @@ class Target:
 
         The factor for the host's grain, a function of S as well, is counted in.
         """
-        unit = templates(self.observation, host, transmission, slope, self.curve, self.norm)
+        law = self.curve, self.norm, self.flattening
+        unit = templates(self.observation, host, transmission, slope, *law)
         fit = fit_flux(self.observation, unit)
         log_evidence, _ = self.flux_prior.collapse(fit.estimate, fit.precision)
         galaxy = Galaxy(host, transmission, unit, fit.estimate, fit.precision, log_evidence)

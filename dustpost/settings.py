@@ -21,7 +21,7 @@ CHOICES = {
 SIGMA_DUST = {"transmission": 0.05, "optical_depth": 0.05, "log_attenuation": 0.1}
 SIGMA_ENERGY = 0.2  # of the transmission
 # one colour for the host, one curve for its dust and no error: the paper's
-PAPERS_MODEL = {"colour_field": 0.0, "model_error": 0.0}
+PAPERS_MODEL = {"colour_field": 0.0, "model_error": 0.0, "flattening": 0.0}
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,10 @@ class Settings:
         exponent of wavelength), integrated out with that of patches, half as large, see
         `dustpost.colour`; 0 for a host of one colour, which the MAP has in any case, as in
         the paper. Simulated galaxies: 0.16.
+    flattening : float
+        How much greyer deep dust is than thin: delta is that of 1 mag, and rises by this much with
+        every e-fold of A, see `dustpost.forward`. 0 is one curve for all pixels, the paper's;
+        simulated galaxies and RADMC-3D's have 0.3.
     grain : float
         Weight of a factor that keeps the grain of hosts at what galaxies have, where the
         host's prior is an energy, see `dustpost.priors.grain`: for an energy that was not
@@ -118,6 +122,7 @@ class Settings:
     noise_inflation: float = 1.0
     model_error: float = 0.01
     colour_field: float = 0.18
+    flattening: float = 0.0
     grain: float = 0.0
     fine_structure: bool = True
     covering_threshold: float = 0.05
@@ -140,7 +145,7 @@ class Settings:
                 raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
         least = dict(chains=1, draws=1, keep=1, prior_draws=2, relax=0, warmup=0, ess=0)
         least |= dict(leapfrog=0, directions=0)
-        least |= dict.fromkeys(("sigma_dust", "model_error", "colour_field", "grain"), 0)
+        least |= dict.fromkeys(("sigma_dust", "grain", *PAPERS_MODEL), 0)
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least {lowest}")

@@ -86,3 +86,22 @@ def test_orbit_leaves_the_model_unchanged(lane, norm):
         after = after * jnp.asarray(0.7, lane) ** -k[:, None, None]
         worst = float(jnp.max(jnp.abs(after - before)) / jnp.max(before))
     assert worst < (1e-12 if lane == "float64" else 1e-5)
+
+
+def test_deep_dust_is_greyer(float64):
+    """A_i = k_i A^(1 + b ln(l_i / l0)): of 1 mag the curve is the slope's own, of more flatter."""
+    seen = observation()._replace(psf=jnp.ones((3, 1, 1)))
+    host, flattening, slope = jnp.full((24, 24), 24.0**-2), 0.3, jnp.asarray(-0.2)
+    depth = jnp.linspace(0.01, 4.0, 24 * 24).reshape(24, 24)
+    transmission = 10 ** (-0.4 * depth)
+    bent = templates(seen, host, transmission, slope, flattening=flattening)
+    k = np.asarray(band_attenuation(seen.wavelength, seen.weight, slope))[:, None, None]
+    wave = np.log(np.asarray(seen.wavelength) / 0.4754).mean(axis=1)[:, None, None]
+    found = -2.5 * np.log10(np.asarray(bent) / host[None])
+    np.testing.assert_allclose(found, k * np.asarray(depth) ** (1 + flattening * wave), rtol=1e-10)
+    # where there is no dust the model has the derivative of thin dust, not of 0^x
+    clear = jnp.ones((24, 24))
+    total = lambda t: jnp.sum(templates(seen, host, t, slope, flattening=flattening))  # noqa: E731
+    assert np.all(np.isfinite(jax.grad(total)(clear)))
+    straight = templates(seen, host, clear, slope)
+    np.testing.assert_array_equal(templates(seen, host, clear, slope, flattening=0.3), straight)

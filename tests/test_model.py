@@ -73,9 +73,10 @@ def density(target, position, flux, **options):
     return numpyro.infer.util.log_density(model, (target,), options, values)
 
 
-@pytest.mark.parametrize("coloured", (False, True))
-def test_joint_density_is_the_sum_of_its_parts(coloured):
+@pytest.mark.parametrize("coloured, flattening", [(False, 0.0), (True, 0.0), (False, 0.3)])
+def test_joint_density_is_the_sum_of_its_parts(coloured, flattening):
     target, position = world.observed(jax.random.key(0), world.target())
+    target = target.replace(flattening=flattening)
     if coloured:
         seen = target.observation
         functions = jax.random.normal(jax.random.key(1), (2, *seen.data.shape[1:]))
