@@ -121,6 +121,11 @@ def band_attenuation(
     return jnp.sum(weight * attenuation_curve(wavelength, slope, curve, norm), axis=-1)
 
 
+def pivot_attenuation(norm: str) -> float:
+    """k at 0.4754 micron, by which D becomes an attenuation there: 1 unless norm="paper"."""
+    return PIVOT_VALUE if norm == "paper" else 1.0
+
+
 def check_choice(curve: str, norm: str) -> None:
     """Refuse an unknown curve or normalisation, naming those there are.
 

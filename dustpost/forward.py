@@ -17,7 +17,7 @@ RADMC-3D's b is 0.3 (`benchmarks/curve_flattens.py`).
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.attenuation import PIVOT, PIVOT_VALUE, band_attenuation
+from dustpost.attenuation import PIVOT, band_attenuation, pivot_attenuation
 from dustpost.coordinates import attenuation
 from dustpost.observation import Observation
 
@@ -55,10 +55,9 @@ def templates(
     k = band_attenuation(observation.wavelength, observation.weight, slope, curve, norm)
     k = k[:, None, None]
     if flattening:
-        pivot = PIVOT_VALUE if norm == "paper" else 1.0
-        depth = jnp.log(jnp.maximum(attenuation(transmission, pivot), CLEAR))
+        depth = jnp.maximum(attenuation(transmission, pivot_attenuation(norm)), CLEAR)
         wave = jnp.sum(observation.weight * jnp.log(observation.wavelength / PIVOT), axis=-1)
-        k = k * jnp.exp(flattening * wave[:, None, None] * depth[None])
+        k = k * jnp.exp(flattening * wave[:, None, None] * jnp.log(depth)[None])
     dimmed = host[None] * jnp.exp(k * jnp.log(transmission)[None])
     return convolve(dimmed, observation.psf)
 

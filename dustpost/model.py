@@ -31,7 +31,6 @@ from jax import Array
 from dustpost import coordinates
 from dustpost.colour_covariance import free_colour
 from dustpost.errors import DustpostError
-from dustpost.forward import templates
 from dustpost.networks.diffusion import Level
 from dustpost.observation import Observation
 from dustpost.posterior import Target
@@ -190,8 +189,7 @@ def model(target: Target, host: Array | None = None) -> None:
     transmission = numpyro.deterministic("D", target.dust_of(x, light).transmission)
     attenuation = coordinates.mean_attenuation(image, transmission, target.k_pivot)
     numpyro.deterministic("mean_attenuation", attenuation)
-    law = target.curve, target.norm, target.flattening
-    unit = templates(seen, image, transmission, slope, *law)
+    unit = target.templates(image, transmission, slope)
     counts = seen.ivar > 0
     noise = jnp.where(counts, seen.ivar, 1.0) ** -0.5
     mean = flux[:, None, None] * unit

@@ -26,7 +26,7 @@ import numpyro.distributions as dist
 from jax import Array
 
 from dustpost import coordinates
-from dustpost.attenuation import PIVOT_VALUE
+from dustpost.attenuation import pivot_attenuation
 from dustpost.block import Block, Explicit, make_block
 from dustpost.forward import templates
 from dustpost.likelihood import fit_flux
@@ -141,7 +141,7 @@ class Target:
     @property
     def k_pivot(self) -> float:
         """k at 0.4754 micron, by which D becomes an attenuation there."""
-        return PIVOT_VALUE if self.norm == "paper" else 1.0
+        return pivot_attenuation(self.norm)
 
     @property
     def coupled(self) -> bool:
@@ -216,13 +216,17 @@ class Target:
         """What the dust is given, (y, x): the host, or the anchor in its place."""
         return host if self.anchor is None else self.anchor
 
+    def templates(self, host: Array, transmission: Array, slope: Array) -> Array:
+        """Model of each band at unit flux, (band, y, x)."""
+        law = self.curve, self.norm, self.flattening
+        return templates(self.observation, host, transmission, slope, *law)
+
     def explicit(self, host: Array, transmission: Array, slope: Array) -> tuple[Array, Galaxy]:
         """Likelihood with F integrated out, in nats, and the galaxy it belongs to.
 
         The factor for the host's grain, a function of S as well, is counted in.
         """
-        law = self.curve, self.norm, self.flattening
-        unit = templates(self.observation, host, transmission, slope, *law)
+        unit = self.templates(host, transmission, slope)
         fit = fit_flux(self.observation, unit)
         log_evidence, _ = self.flux_prior.collapse(fit.estimate, fit.precision)
         galaxy = Galaxy(host, transmission, unit, fit.estimate, fit.precision, log_evidence)

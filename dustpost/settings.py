@@ -145,7 +145,8 @@ class Settings:
                 raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
         least = dict(chains=1, draws=1, keep=1, prior_draws=2, relax=0, warmup=0, ess=0)
         least |= dict(leapfrog=0, directions=0)
-        least |= dict.fromkeys(("sigma_dust", "grain", *PAPERS_MODEL), 0)
+        least |= dict.fromkeys(("sigma_dust", "grain"), 0)
+        least |= dict.fromkeys(("model_error", "colour_field", "flattening"), 0)
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least {lowest}")
