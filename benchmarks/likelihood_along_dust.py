@@ -4,11 +4,16 @@
         [--seed 77] [--data ../shared/data] [--to FILE]
 
 The true map of a view's dust times an amount, D^s, s flat from 0 to `MOST` (at most `DEEPEST` mag
-of mean A); S follows, so that S D stays what it is in r. Of s, with delta integrated over its prior
-and F out, there is a posterior on a grid: of views whose s was drawn from that flat prior the rank
-of the true s is flat, 50, 68 and 90 % intervals hold so many, and ln L at its best exceeds ln L at
-the truth by 0.2 in the median (half a chi^2 of one). What is seen is built in four steps, to tell
-which of the model's assumptions costs the most:
+of mean A). S is free in a fit: here it takes up, pixel by pixel, what the bands have in common,
+
+    ln S = sum_i v_i (ln light_i - k_i ln D^s),   v_i = sum Y_i^2 w_i, of unit sum,
+
+of the light that is seen, before PSF and noise. (A host that follows in one band only has the
+others pay for what it could take up, which looks like a false curve.) Of s, with delta integrated
+over its prior and F out, there is a posterior on a grid: of views whose s was drawn from that flat
+prior the rank of the true s is flat, 50, 68 and 90 % intervals hold so many, and ln L at its best
+exceeds ln L at the truth by 0.2 in the median (half a chi^2 of one). What is seen is built in four
+steps, to tell which of the model's assumptions costs the most:
 
     model     one colour, one curve: all as the fit assumes with flattening 0
     colours   the host's own colours
@@ -85,12 +90,16 @@ def build(cutout: Cutout, colours: bool, curve: bool, amount: float, slope: floa
 
 
 @jax.jit
-def scan(target, host, dust, red, amounts):
-    """ln of the posterior of each amount, relative to the true one; dust and its A in r in mag."""
+def scan(target, light, share, dust, amounts):
+    """ln of the posterior of each amount of dust (y, x), mag; `light` (band, y, x) is behind it."""
+    seen = target.observation
+    sharp = target.replace(observation=seen._replace(psf=jnp.ones((len(seen.psf), 1, 1))))
 
     def one(amount, slope):
-        image = host * 10 ** (-0.4 * red * (1 - amount))
-        log_density, _ = target.explicit(image / image.sum(), 10 ** (-0.4 * amount * dust), slope)
+        transmission = 10 ** (-0.4 * amount * dust)
+        dimmed = sharp.templates(jnp.ones_like(dust), transmission, slope)
+        image = jnp.exp(jnp.einsum("b,byx->yx", share, jnp.log(light) - jnp.log(dimmed)))
+        log_density, _ = target.explicit(image / image.sum(), transmission, slope)
         return log_density + target.slope_prior.log_prob(slope)
 
     def row(amount):
@@ -114,13 +123,16 @@ def rank(
         most * random.uniform(0.005, 1.0),
         float(np.clip(random.normal(0.1, 0.35), -1, 1)),
     )
-    seen = observe(build(cutout, *STEPS[step], amount, slope), snr, seed)
-    truth = seen.truth
-    red = int(np.argmin(np.abs(seen.wavelength - PIVOT))) + 1
-    images = truth.host, -2.5 * np.log10(truth.transmission), np.maximum(truth.attenuation[red], 0)
+    sharp = build(cutout, *STEPS[step], amount, slope)
+    seen = observe(sharp, snr, seed)
+    target = build_target(seen, settings)
+    light = sharp.data[-BANDS:] / sharp.data[-BANDS:].sum(axis=(1, 2), keepdims=True)
+    told = (np.asarray(target.observation.data, float) ** 2 * target.observation.ivar).sum((1, 2))
+    dust = -2.5 * np.log10(seen.truth.transmission)
+    images = np.maximum(light, FAINTEST), told / told.sum(), dust
     images = [jnp.asarray(image, jnp.float32) for image in images]
     amounts = jnp.asarray(np.append(most * AMOUNTS / amount, 1.0), jnp.float32)
-    log = np.asarray(scan(build_target(seen, settings), *images, amounts), float)
+    log = np.asarray(scan(target, *images, amounts), float)
     log, true = log[:-1], log[-1]
     weight = np.exp(log - log.max())
     below = np.interp(amount / most, AMOUNTS, np.cumsum(weight) - 0.5 * weight) / weight.sum()

@@ -8,11 +8,11 @@ gaussian-32   the control: a Gaussian host and a Gaussian dust tied to it; its s
               its draws are exact, and the sampler is not told its densities
 
 Five HSC bands, a Gaussian PSF of sigma 1.4 (g) and 1.2 pixels, noise of 1/30 of a typical
-brightest pixel. relaxed-32 and -64 are networks-32 and -64 whose truths, once drawn by reverse
-diffusion, go through 100 sweeps of score-HMC without data: they come from where the scores at
-the target's own noise levels lead, and no longer from the whole ladder. In nodata-32 the data
-weigh nothing: what goes wrong there is the networks' alone. The two tell a fault of the sampler
-from networks that do not agree with themselves.
+brightest pixel. relaxed-32, -64 and -energies-64 are networks-32, networks-64 and energies-64 whose
+truths, once drawn by reverse diffusion, go through 100 sweeps of HMC without data: they come from
+where the scores at the target's own noise levels lead, and no longer from the whole ladder. In
+nodata-32 the data weigh nothing: what goes wrong there is the networks' alone. The two tell a fault
+of the sampler from networks that do not agree with themselves.
 
 The band fluxes have the package's prior of colours, their common level
 scattered by `LEVEL_ERROR` and not by a factor of 20, which would have every second galaxy
@@ -53,15 +53,15 @@ T_HOST, WIDE = 0.1, 0.3
 REVERSE_STEPS = 128
 PAIRS, STEPS, WIDTHS = 24_576, 7500, (24, 48, 64)
 WORLDS = ("networks-32", "networks-64", "gaussian-32", "relaxed-32", "relaxed-64", "nodata-32")
-WORLDS += ("energies-64",)
+WORLDS += ("energies-64", "relaxed-energies-64")
 
 
 def world(name: str, cache: Path, pairs: Path | None) -> Target:
     """Return the target of a world, its data missing."""
-    size = int(name.split("-")[1])
+    size = int(name.split("-")[-1])
     if name.startswith("gaussian"):
         return gaussian(size)
-    if name.startswith("energies"):
+    if "energies" in name:
         return energies(size)
     joint = load_joint_prior(trained(cache / "network-32", pairs) if size == 32 else None)
     joint = joint.replace(steps=REVERSE_STEPS, churn=0.0)
