@@ -1,7 +1,7 @@
 """Claim: without networks the likelihood knows how much dust there is, or says what it misses.
 
-    python -m benchmarks.likelihood_along_dust [--snr 30] [--flattening 0] [--galaxies 66]
-        [--seed 77] [--data ../shared/data] [--to FILE]
+    python -m benchmarks.likelihood_along_dust [--snr 30] [--flattening 0] [--noise-inflation 1]
+        [--galaxies 66] [--seed 77] [--data ../shared/data] [--to FILE]
 
 The true map of a view's dust times an amount, D^s, s flat from 0 to `MOST` (at most `DEEPEST` mag
 of mean A). S is free in a fit: here it takes up, pixel by pixel, what the bands have in common,
@@ -159,12 +159,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--snr", type=float, default=30.0)
     parser.add_argument("--flattening", type=float, default=0.0)
+    parser.add_argument("--noise-inflation", type=float, default=1.0)
     parser.add_argument("--data", default=os.environ.get("DUSTPOST_DATA", "../shared/data"))
     parser.add_argument("--to", type=Path, default=RESULT)
     options = parser.parse_args()
-    settings = Settings(flattening=options.flattening)
-    record = dict(galaxies=options.galaxies, seed=options.seed, snr=options.snr)
-    record["flattening"] = options.flattening
+    told = dict(flattening=options.flattening, noise_inflation=options.noise_inflation)
+    settings = Settings(**told)
+    record = dict(galaxies=options.galaxies, seed=options.seed, snr=options.snr) | told
     sources = {"simulated": find_views(None, options.galaxies, 1, options.seed)}
     if (folder := Path(options.data) / "rt").is_dir():
         sources["radmc"] = find_views(folder, 99, 3, 0)
