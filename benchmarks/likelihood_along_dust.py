@@ -1,7 +1,7 @@
 """Claim: without networks the likelihood knows how much dust there is, or says what it misses.
 
     python -m benchmarks.likelihood_along_dust [--snr 30] [--flattening 0] [--noise-inflation 1]
-        [--galaxies 66] [--seed 77] [--data ../shared/data] [--to FILE]
+        [--colour-along-dust 0] [--galaxies 66] [--seed 77] [--data ../shared/data] [--to FILE]
 
 The true map of a view's dust times an amount, D^s, s flat from 0 to `MOST` (at most `DEEPEST` mag
 of mean A). S is free in a fit: here it takes up, pixel by pixel, what the bands have in common,
@@ -58,6 +58,7 @@ SLOPES = np.linspace(-1.2, 1.2, 25)
 BANDS = 5  # the reddest of a view's: HSC has no u
 FAINTEST = 1e-12  # of a band's light; below it a logarithm means nothing
 INTERVALS = (0.5, 0.68, 0.9)
+TOLD = ("flattening", "noise_inflation", "colour_along_dust")  # settings
 
 
 def build(cutout: Cutout, colours: bool, curve: bool, amount: float, slope: float) -> Cutout:
@@ -158,12 +159,13 @@ def main() -> None:
     parser.add_argument("--galaxies", type=int, default=66)
     parser.add_argument("--seed", type=int, default=77)
     parser.add_argument("--snr", type=float, default=30.0)
-    parser.add_argument("--flattening", type=float, default=0.0)
-    parser.add_argument("--noise-inflation", type=float, default=1.0)
+    for name in TOLD:
+        usual = getattr(Settings(), name)
+        parser.add_argument("--" + name.replace("_", "-"), type=float, default=usual)
     parser.add_argument("--data", default=os.environ.get("DUSTPOST_DATA", "../shared/data"))
     parser.add_argument("--to", type=Path, default=RESULT)
     options = parser.parse_args()
-    told = dict(flattening=options.flattening, noise_inflation=options.noise_inflation)
+    told = {name: getattr(options, name) for name in TOLD}
     settings = Settings(**told)
     record = dict(galaxies=options.galaxies, seed=options.seed, snr=options.snr) | told
     sources = {"simulated": find_views(None, options.galaxies, 1, options.seed)}

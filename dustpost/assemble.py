@@ -39,7 +39,7 @@ def build_target(cutout: Cutout, settings: Settings) -> Target:
     observation = inflate_noise(observation, settings.noise_inflation)
     if settings.model_error:
         observation = add_model_error(observation, settings.model_error)
-    observation = add_colour_field(observation, settings.colour_field)
+    observation = add_colour_field(observation, settings.colour_field, settings.colour_along_dust)
     if settings.flux_prior == "flat":
         flux_prior = FlatFlux()
     else:
@@ -177,7 +177,8 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         observation.wavelength, observation.weight, slope, target.curve, target.norm
     )
     same = ("sampler", "target", "curve", "norm", "flux_prior", "t_host")
-    same += ("noise_inflation", "model_error", "colour_field", "flattening", "covering_threshold")
+    same += ("noise_inflation", "model_error", "colour_field", "colour_along_dust", "flattening")
+    same += ("covering_threshold",)
     same += ("chains", "warmup", "draws", "relax", "directions", "keep", "prior_draws", "seed")
     versions = [f"python {platform.python_version()}"]
     return {name: getattr(settings, name) for name in same} | {

@@ -147,9 +147,12 @@ def _host_colour(settings: dict) -> str:
     if tilt is None:
         return ""
     if tilt:
+        along = settings.get("colour_along_dust", 0.0)
         return (
             f"Its spectrum varies over the image, smoothly by an rms tilt of {tilt:g} in the mean "
-            "over galaxies, in patches by half as much, integrated out."
+            "over galaxies, in patches by half as much"
+            + (f" and by {along:g} with the dust, all" if along else ",")
+            + " integrated out."
         )
     return "One for the whole host; a gradient would be taken for dust (colour_field changes it)."
 

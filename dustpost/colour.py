@@ -51,7 +51,7 @@ NARROWEST = 3.3  # pixels from patch to patch: the PSF makes no smaller ones
 OVERLAP = 1.5  # their distance over their sd
 
 
-def add_colour_field(observation: Observation, tilt: float) -> Observation:
+def add_colour_field(observation: Observation, tilt: float, along_dust: float = 0.0) -> Observation:
     """Widen the covariance of the noise by the host's colour field.
 
     Parameters
@@ -61,6 +61,8 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     tilt : float
         Light-weighted rms of g, mean and scatter; 0 for a host of one colour, which returns the
         observation as it is. Simulated galaxies have `TILT`.
+    along_dust : float
+        Rms of g along the dust, see `dustpost.colour_of_dust`; 0: nothing that follows the dust.
 
     Returns
     -------
@@ -72,14 +74,16 @@ def add_colour_field(observation: Observation, tilt: float) -> Observation:
     light = np.asarray(smoothed(observation.data, observation.ivar, observation.psf), float)
     light = np.maximum(light, 0.0)
     wavelength = np.asarray((observation.wavelength * observation.weight).sum(axis=1), float)
-    redder = reddening(wavelength)[:, None, None] * light
+    spectrum = reddening(wavelength)
+    redder = spectrum[:, None, None] * light
     total = np.maximum(light.sum(axis=(1, 2), keepdims=True), 1e-30)
     mean = (light / total).mean(axis=0)
     smooth = spreads()[:, None, None] * functions(mean)
     psi = tilt / TILT * np.concatenate([smooth, PATCH * patches(mean)])
     expected = np.zeros(len(psi))
     expected[0] = CENTRE / SPREAD[0][0]
-    return with_colour(observation, psi, redder, SCALES, expected)
+    follows = along_dust * spectrum if along_dust else None
+    return with_colour(observation, psi, redder, SCALES, expected, follows)
 
 
 def reddening(wavelength: NDArray) -> NDArray:

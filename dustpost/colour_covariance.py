@@ -22,6 +22,9 @@ as galaxies are redder in the middle: integrating exp(t^T y - y^T U^T w U y / 2)
 
 and E[y | Y] = A^{-1} (t + nu). How much the colours of a galaxy vary is not known: U has one of a
 few factors c, as likely as each other, with t times c, and lambda and B B^T times c^2.
+
+A template u may follow the dust (`dustpost.colour_of_dust`), the same for every c. It depends on
+the parameters and cannot be prepared: it borders A by the row c U^T w u and 1 + u^T w u.
 """
 
 import math
@@ -47,6 +50,7 @@ def with_colour(
     light: ArrayLike,
     scales: Sequence[float] = (1.0,),
     expected: ArrayLike | None = None,
+    follows: ArrayLike | None = None,
 ) -> Observation:
     """The observation behind a colour field.
 
@@ -62,6 +66,8 @@ def with_colour(
         Factors c that the field may have; here divided by their rms.
     expected : array_like, (k,), optional
         Mean of the functions' amounts, in units of their sd; 0 by default.
+    follows : array_like, (band,), optional
+        Of a further template: sd of the share of the model's light along the dust's pattern.
     """
     # numpy's doubles: the eigenvalues span ten decades
     ivar = np.asarray(observation.ivar, float)
@@ -82,7 +88,9 @@ def with_colour(
         factors / np.sqrt(np.mean(factors**2)),
     )
     dtype = observation.data.dtype
-    return observation._replace(colour=Colour(*(jnp.asarray(array, dtype) for array in arrays)))
+    arrays = [jnp.asarray(array, dtype) for array in arrays]
+    follows = None if follows is None else jnp.asarray(follows, dtype)
+    return observation._replace(colour=Colour(*arrays, follows))
 
 
 class Seen(NamedTuple):
@@ -103,6 +111,8 @@ class Seen(NamedTuple):
         Q^{-1} B.
     factor : Array, (scale, band, band)
         Cholesky factor of M.
+    dust : Dust or None
+        The template that follows the dust, after the k others.
     """
 
     observation: Observation
@@ -112,46 +122,90 @@ class Seen(NamedTuple):
     diagonal: Array
     mixed: Array
     factor: Array
+    dust: "Dust | None" = None
+
+    @property
+    def expected(self) -> Array:
+        """nu, (k,), or (k + 1,) with the dust's 0."""
+        expected = self.observation.colour.expected
+        return expected if self.dust is None else jnp.append(expected, 0.0)
 
     def along(self, change: Array) -> Array:
-        """U^T w dm of a change dm of the model cube, (k,)."""
+        """U^T w dm of a change dm of the model cube, (k,) or (k + 1,)."""
         by_band = band_sums(self.templates * self.observation.ivar * change)
-        return _along(self.observation, change) - self.share @ by_band
+        along = _along(self.observation, change) - self.share @ by_band
+        if self.dust is None:
+            return along
+        own = jnp.sum(band_sums(self.dust.template * self.observation.ivar * change))
+        return jnp.append(along, own)
 
     def across(self, amount: Array) -> Array:
-        """U c of amounts c (k,), (band, y, x)."""
-        colour = self.observation.colour
-        tilt = jnp.einsum("k,kyx->yx", amount, colour.functions)
-        level = (amount @ colour.mean)[:, None, None]
-        of_model = (amount @ self.share)[:, None, None] * self.templates
+        """U c of amounts c, (k,) or (k + 1,): (band, y, x)."""
+        colour, first = self.observation.colour, amount[: len(self.share)]
+        tilt = jnp.einsum("k,kyx->yx", first, colour.functions)
+        level = (first @ colour.mean)[:, None, None]
+        of_model = (first @ self.share)[:, None, None] * self.templates
         field = colour.light * (tilt[None] - level) - of_model
-        return jnp.where(self.observation.ivar > 0, field, 0.0)
+        field = jnp.where(self.observation.ivar > 0, field, 0.0)
+        return field if self.dust is None else field + amount[-1] * self.dust.template
 
     def halves(self, along: Array) -> Array:
-        """A^{-1/2} t of t (k,), (scale, k + band): a vector of the length that A^{-1} gives t."""
-        inner = jnp.einsum("skb,k->sb", self.mixed, along)
+        """A^{-1/2} t of t, (scale, n): a vector of the length that A^{-1} gives t."""
+        first = along[: len(self.share)]
+        inner = jnp.einsum("skb,k->sb", self.mixed, first)
         inner = jax.vmap(lambda f, y: solve_triangular(f, y, lower=True))(self.factor, inner)
-        return jnp.concatenate([along[None] / jnp.sqrt(self.diagonal), inner], axis=1)
+        halves = jnp.concatenate([first[None] / jnp.sqrt(self.diagonal), inner], axis=1)
+        if self.dust is None:
+            return halves
+        rest = along[-1] / self.scales - jnp.sum(self.dust.halves * halves, axis=1)
+        return jnp.concatenate([halves, (rest / jnp.sqrt(self.dust.left))[:, None]], axis=1)
 
     def solved(self, along: Array) -> Array:
-        """A^{-1} t of t (k,), (scale, k)."""
-        inner = jnp.einsum("skb,k->sb", self.mixed, along)
+        """A^{-1} t of t, (scale, k) or (scale, k + 1)."""
+        first = jnp.broadcast_to(along[: len(self.share)], self.diagonal.shape)
+        if self.dust is not None:
+            own = self.halves(along)[:, -1] / jnp.sqrt(self.dust.left)
+            first = first - (self.scales * own)[:, None] * self.dust.along[None]
+        inner = jnp.einsum("skb,sk->sb", self.mixed, first)
         inner = jax.vmap(lambda f, y: cho_solve((f, True), y))(self.factor, inner)
-        return along[None] / self.diagonal + jnp.einsum("skb,sb->sk", self.mixed, inner)
+        solved = first / self.diagonal + jnp.einsum("skb,sb->sk", self.mixed, inner)
+        return solved if self.dust is None else jnp.append(solved, own[:, None], axis=1)
 
     def gain(self, along: Array) -> Array:
         """What the field of each scale adds to ln L, (scale,); `along` is U^T w r."""
-        expected = self.observation.colour.expected
-        hidden = self.scales[:, None] * self.halves(along) + self.halves(expected)
+        hidden = self.scales[:, None] * self.halves(along) + self.halves(self.expected)
         log_half = 0.5 * jnp.sum(jnp.log(self.diagonal), axis=1) + jnp.sum(
             jnp.log(jnp.diagonal(self.factor, axis1=1, axis2=2)), axis=1
         )
-        return 0.5 * jnp.sum(hidden**2, axis=1) - log_half - 0.5 * jnp.sum(expected**2)
+        if self.dust is not None:
+            log_half = log_half + 0.5 * jnp.log(self.dust.left)
+        return 0.5 * jnp.sum(hidden**2, axis=1) - log_half - 0.5 * jnp.sum(self.expected**2)
 
     def amounts(self, along: Array) -> Array:
-        """E[y | Y] of each scale, (scale, k); `along` is U^T w Y."""
-        expected = self.observation.colour.expected
-        return self.scales[:, None] * self.solved(along) + self.solved(expected)
+        """E[y | Y] of each scale, (scale, k) or (scale, k + 1), the last over c."""
+        amounts = self.scales[:, None] * self.solved(along) + self.solved(self.expected)
+        return amounts if self.dust is None else amounts.at[:, -1].divide(self.scales)
+
+
+class Dust(NamedTuple):
+    """The template u that follows the dust, beside the others U.
+
+    Attributes
+    ----------
+    template : Array, (band, y, x)
+        u, without its part along the model.
+    along : Array, (k,)
+        U^T w u.
+    halves : Array, (scale, k + band)
+        c A^{-1/2} U^T w u.
+    left : Array, (scale,)
+        1 + u^T w u less the square of `halves`: what the others leave of it.
+    """
+
+    template: Array
+    along: Array
+    halves: Array
+    left: Array
 
 
 def behind(observation: Observation, templates: Array, scales: ArrayLike) -> Seen:
@@ -166,15 +220,19 @@ def behind(observation: Observation, templates: Array, scales: ArrayLike) -> See
     mixed = columns / diagonal[:, :, None]
     inner = jnp.eye(len(precision), dtype=templates.dtype)[None]
     inner = inner - jnp.einsum("skb,skc->sbc", columns, mixed)
-    return Seen(
-        observation,
-        templates,
-        along / precision[None],
-        scales,
-        diagonal,
-        mixed,
-        jnp.linalg.cholesky(inner),
-    )
+    factor = jnp.linalg.cholesky(inner)
+    seen = Seen(observation, templates, along / precision[None], scales, diagonal, mixed, factor)
+    if colour.pattern is None:
+        return seen
+    flux = band_sums(weighted * observation.data) / precision
+    dusty = (colour.follows * flux)[:, None, None] * templates * colour.pattern[None]
+    part = band_sums(dusty * weighted) / precision
+    dusty = jnp.where(observation.ivar > 0, dusty - part[:, None, None] * templates, 0.0)
+    tied = seen.along(dusty)
+    halves = scales[:, None] * seen.halves(tied)
+    own = jnp.sum(band_sums(dusty**2 * observation.ivar))
+    left = 1 + own - jnp.sum(halves**2, axis=1)
+    return seen._replace(dust=Dust(dusty, tied, halves, left))
 
 
 def log_gain(observation: Observation, templates: Array, residual: Array) -> Array:
@@ -194,7 +252,7 @@ def expected_field(observation: Observation, templates: Array) -> Array:
 def free_colour(observation: Observation, templates: Array) -> Array:
     """U, (k, band, y, x): the colour field's templates without their part along the model."""
     seen = behind(observation, templates, _MEAN)
-    return jax.vmap(seen.across)(jnp.eye(len(seen.share), dtype=templates.dtype))
+    return jax.vmap(seen.across)(jnp.eye(len(seen.expected), dtype=templates.dtype))
 
 
 def weighted(observation: Observation, templates: Array, change: Array) -> Array:
@@ -209,7 +267,7 @@ def weighted(observation: Observation, templates: Array, change: Array) -> Array
 def hidden_by_colour(observation: Observation, templates: Array) -> Callable[[Array], Array]:
     """A map h of changes dm of the model cube, with dm^T C^-1 dm = dm^T w dm - |h(dm)|^2.
 
-    C is the mean of those of the scales. h is longer than the colour field's functions by the
+    C is the mean of those of the scales. h is longer than the colour field's templates by the
     bands; where there is no field it is one 0.
     """
     if observation.colour is None:

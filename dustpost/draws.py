@@ -88,6 +88,7 @@ SETTINGS = {
     "noise_inflation": "factor on the noise sd",
     "model_error": "sd of what the model misses, over the local flux; part of the noise",
     "colour_field": "rms of the smooth tilt of the host's spectrum; part of the covariance",
+    "colour_along_dust": "rms of the tilt along the dust's pattern; part of the covariance",
     "flattening": "how much greyer deep dust is, see forward; where not 0, k is that of 1 mag",
     "grain": "weight of the factor for the grain of hosts, see priors.grain; 0: without it",
     "redshift": "redshift of the galaxy; 0 also where none was given",

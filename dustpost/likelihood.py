@@ -85,7 +85,10 @@ def temper(observation: Observation, power: Array | float) -> Observation:
     colour = observation.colour
     if colour is not None:
         root = jnp.sqrt(jnp.asarray(power))
-        colour = colour._replace(light=colour.light / root, expected=colour.expected * root)
+        follows = None if colour.follows is None else colour.follows / root
+        colour = colour._replace(
+            light=colour.light / root, expected=colour.expected * root, follows=follows
+        )
     return observation._replace(ivar=power * observation.ivar, colour=colour)
 
 

@@ -30,6 +30,7 @@ from jax import Array
 
 from dustpost import coordinates
 from dustpost.colour_covariance import free_colour
+from dustpost.colour_of_dust import follow_dust
 from dustpost.errors import DustpostError
 from dustpost.networks.diffusion import Level
 from dustpost.observation import Observation
@@ -190,6 +191,7 @@ def model(target: Target, host: Array | None = None) -> None:
     attenuation = coordinates.mean_attenuation(image, transmission, target.k_pivot)
     numpyro.deterministic("mean_attenuation", attenuation)
     unit = target.templates(image, transmission, slope)
+    seen = follow_dust(seen, image, transmission)
     counts = seen.ivar > 0
     noise = jnp.where(counts, seen.ivar, 1.0) ** -0.5
     mean = flux[:, None, None] * unit
@@ -203,8 +205,12 @@ def model(target: Target, host: Array | None = None) -> None:
 def _with_colour(seen: Observation, unit: Array, mean: Array, noise: Array) -> dist.Distribution:
     """The data with mean and covariance of a colour field; unmasked by a mean that is the data."""
     free, scales = free_colour(seen, unit), seen.colour.scales
-    factor = scales[:, None, None] * free.reshape(1, len(free), -1).swapaxes(1, 2)
-    centre = mean.ravel()[None] + factor @ seen.colour.expected
+    columns = free.reshape(len(free), -1).T
+    count = len(seen.colour.expected)  # one that follows the dust has no scale and no mean
+    of_scale = scales[:, None, None] * columns[None, :, :count]
+    centre = mean.ravel()[None] + of_scale @ seen.colour.expected
+    of_dust = jnp.broadcast_to(columns[:, count:], (len(scales), *columns[:, count:].shape))
+    factor = jnp.concatenate([of_scale, of_dust], axis=2)
     flat = dist.LowRankMultivariateNormal(centre, factor, noise.ravel()[None] ** 2)
     mixed = dist.MixtureSameFamily(dist.Categorical(jnp.full(len(scales), 1 / len(scales))), flat)
     shaped = dist.transforms.ReshapeTransform(mean.shape, (mean.size,))

@@ -25,6 +25,10 @@ class Colour(NamedTuple):
     scales : Array, (scale,)
         Factors of T, of which one holds for the galaxy; all are as likely, and their mean
         square is 1.
+    follows : Array, (band,), or None
+        Share of the model's light in a further template, times the dust's pattern.
+    pattern : Array, (y, x), or None
+        Of the dust, see `dustpost.colour_of_dust`; without it there is no such template.
     """
 
     functions: Array
@@ -33,6 +37,8 @@ class Colour(NamedTuple):
     variance: Array
     expected: Array
     scales: Array
+    follows: Array | None = None
+    pattern: Array | None = None
 
 
 class Observation(NamedTuple):

@@ -82,7 +82,7 @@ def write_map(
     """Write dustmap.fits of the MAP: A_MAP, TRANS_MAP, HOST_MAP, RESID, PARAMS."""
     galaxy = best.galaxy
     flux = np.asarray(galaxy.estimate)
-    model = expected_cube(target.observation, galaxy.templates, galaxy.estimate)
+    model = expected_cube(target.behind(galaxy), galaxy.templates, galaxy.estimate)
     k_pivot = target.k_pivot
     images = {
         "A_MAP": (coordinates.attenuation(galaxy.transmission, k_pivot), "mag"),

@@ -28,6 +28,7 @@ from jax import Array
 from dustpost import coordinates
 from dustpost.attenuation import pivot_attenuation
 from dustpost.block import Block, Explicit, make_block
+from dustpost.colour_of_dust import follow_dust
 from dustpost.forward import templates
 from dustpost.likelihood import fit_flux
 from dustpost.networks.diffusion import score_from_denoised
@@ -221,13 +222,17 @@ class Target:
         law = self.curve, self.norm, self.flattening
         return templates(self.observation, host, transmission, slope, *law)
 
+    def behind(self, galaxy: Galaxy) -> Observation:
+        """The observation whose colour field knows where the galaxy's dust is."""
+        return follow_dust(self.observation, galaxy.host, galaxy.transmission)
+
     def explicit(self, host: Array, transmission: Array, slope: Array) -> tuple[Array, Galaxy]:
         """Likelihood with F integrated out, in nats, and the galaxy it belongs to.
 
         The factor for the host's grain, a function of S as well, is counted in.
         """
         unit = self.templates(host, transmission, slope)
-        fit = fit_flux(self.observation, unit)
+        fit = fit_flux(follow_dust(self.observation, host, transmission), unit)
         log_evidence, _ = self.flux_prior.collapse(fit.estimate, fit.precision)
         galaxy = Galaxy(host, transmission, unit, fit.estimate, fit.precision, log_evidence)
         of_grain = self.grain * grain.log_factor(host) if self.grain else 0.0

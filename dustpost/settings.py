@@ -69,6 +69,9 @@ class Settings:
         exponent of wavelength), integrated out with that of patches, half as large, see
         `dustpost.colour`; 0 for a host of one colour, which the MAP has in any case, as in
         the paper. Simulated galaxies: 0.16.
+    colour_along_dust : float
+        Rms of the tilt along the pattern of the dust, a further part of the colour field, see
+        `dustpost.colour_of_dust`. Simulated galaxies: 0.1.
     flattening : float
         How much greyer deep dust is than thin: delta is that of 1 mag, and rises by this much with
         every e-fold of A, see `dustpost.forward`. 0 is one curve for all pixels, the paper's;
@@ -122,6 +125,7 @@ class Settings:
     noise_inflation: float = 1.0
     model_error: float = 0.01
     colour_field: float = 0.18
+    colour_along_dust: float = 0.0
     flattening: float = 0.0
     grain: float = 0.0
     fine_structure: bool = True
@@ -146,7 +150,8 @@ class Settings:
         least = dict(chains=1, draws=1, keep=1, prior_draws=2, relax=0, warmup=0, ess=0)
         least |= dict(leapfrog=0, directions=0)
         least |= dict.fromkeys(("sigma_dust", "grain"), 0)
-        least |= dict.fromkeys(("model_error", "colour_field", "flattening"), 0)
+        least |= dict.fromkeys(("model_error", "colour_field", "colour_along_dust"), 0)
+        least |= dict(flattening=0)
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least {lowest}")

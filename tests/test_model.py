@@ -73,17 +73,19 @@ def density(target, position, flux, **options):
     return numpyro.infer.util.log_density(model, (target,), options, values)
 
 
-@pytest.mark.parametrize("coloured, flattening", [(False, 0.0), (True, 0.0), (False, 0.3)])
-def test_joint_density_is_the_sum_of_its_parts(coloured, flattening):
+@pytest.mark.parametrize(
+    "coloured, follows, flattening",
+    [(False, None, 0.0), (True, None, 0.0), (True, (0.5, -0.5, 1.0), 0.0), (False, None, 0.3)],
+)
+def test_joint_density_is_the_sum_of_its_parts(coloured, follows, flattening):
     target, position = world.observed(jax.random.key(0), world.target())
     target = target.replace(flattening=flattening)
     if coloured:
         seen = target.observation
         functions = jax.random.normal(jax.random.key(1), (2, *seen.data.shape[1:]))
         seen = seen._replace(ivar=seen.ivar.at[:, :2].set(0.0))
-        target = target.replace(
-            observation=with_colour(seen, functions, 0.1 + 0.0 * seen.data, (1.0, 3.0), (1.5, -0.5))
-        )
+        field = functions, 0.1 + 0.0 * seen.data, (1.0, 3.0), (1.5, -0.5), follows
+        target = target.replace(observation=with_colour(seen, *field))
     galaxy = target.galaxy(position)
     total, trace = density(target, position, galaxy.estimate)
     parts = [
@@ -91,7 +93,7 @@ def test_joint_density_is_the_sum_of_its_parts(coloured, flattening):
         target.dust_prior.log_density(position.dust, target.sigma_dust),
         target.slope_prior.log_prob(position.slope),
         target.flux_prior.log_density(galaxy.estimate),
-        log_likelihood(target.observation, galaxy.templates, galaxy.estimate),
+        log_likelihood(target.behind(galaxy), galaxy.templates, galaxy.estimate),
     ]
     if coloured:  # masked pixels are there, at the mode of a normal of unit sd
         masked = jnp.sum(target.observation.ivar == 0)

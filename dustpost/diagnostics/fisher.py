@@ -81,8 +81,8 @@ def _information(target: Target, at: tuple[Position, Array], move: tuple[Positio
 
     _, pull = jax.vjp(model, at)
     pushed = _push(model, at, move)
-    held = jax.lax.stop_gradient(target.galaxy(position).templates)
-    (of_data,) = pull(weighted(target.observation, held, pushed))
+    held = jax.lax.stop_gradient(target.galaxy(position))
+    (of_data,) = pull(weighted(target.behind(held), held.templates, pushed))
     of_score = _symmetric(_score(target, position), position, move[0])
     of_score = of_score._replace(slope=-move[0].slope / target.slope_prior.variance)
     of_prior = (

@@ -123,7 +123,7 @@ def fit_map(cutout: Cutout, plan: Plan) -> Fit:
     host, transmission = np.asarray(galaxy.host, float), np.asarray(galaxy.transmission, float)
     depth = np.asarray(coordinates.attenuation(galaxy.transmission, target.k_pivot), float)
     covered = depth > plan.settings.covering_threshold
-    model = np.asarray(expected_cube(target.observation, galaxy.templates, galaxy.estimate))
+    model = np.asarray(expected_cube(target.behind(galaxy), galaxy.templates, galaxy.estimate))
     return Fit(
         flux=np.asarray(galaxy.estimate, float)[None],
         attenuated_flux=model.sum(axis=(1, 2), dtype=float),

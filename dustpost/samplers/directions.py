@@ -29,6 +29,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from dustpost.colour_covariance import hidden_by_colour
+from dustpost.colour_of_dust import follow_dust
 from dustpost.observation import Observation
 from dustpost.samplers import hmc
 from dustpost.samplers.frame import Frame
@@ -100,19 +101,21 @@ def fit(
             found = block.evaluate(unravel(place))
             # where there is a density its gradient is not kept apart
             score = block.score(unravel(place)) if found.score is None else found.score
-            return size * hmc.flat(score), found.galaxy.templates, found.galaxy.estimate
+            return size * hmc.flat(score), found.galaxy
 
         here, there = near(look, hmc.flat(moving), vectors)
-        (score, templates, estimate), (moved, shifted, _) = here, there
+        (score, galaxy), (moved, shifted) = here, there
+        estimate = galaxy.estimate
         flux = estimate[:, None, None]
-        model = flux * templates
-        slopes = (flux[None] * shifted - model[None]) / REACH
+        model = flux * galaxy.templates
+        slopes = (flux[None] * shifted.templates - model[None]) / REACH
         passed = jnp.where(explicit[None] > 0, 0.0, vectors + (moved - score[None]) / REACH)
         of_flux = jnp.sum(slopes * (model * ivar)[None], axis=(-2, -1))
         norm = jnp.diag(jnp.sum(model**2 * ivar, axis=(-2, -1)))
         # a flux of no weight would leave nothing to invert
         norm = norm + fluxes(jnp.log(jnp.maximum(estimate, 1e-30))) + 1e-6 * norm
-        taken = jax.vmap(hidden_by_colour(observation, templates))(slopes)
+        seen = follow_dust(observation, galaxy.host, galaxy.transmission)
+        taken = jax.vmap(hidden_by_colour(seen, galaxy.templates))(slopes)
         weighted = (slopes * jnp.sqrt(ivar)[None]).reshape(len(slopes), -1)
         return passed, weighted, of_flux, taken, norm
 

@@ -271,13 +271,15 @@ def _scalars(state: Any, transmission: Array, target: Target) -> Scalars:
             host, transmission, target.k_pivot, target.covering_threshold
         ),
         log_screen=coordinates.log_screen(host, transmission),
-        log_likelihood=log_likelihood(target.observation, state.galaxy.templates, state.flux.value),
+        log_likelihood=log_likelihood(
+            target.behind(state.galaxy), state.galaxy.templates, state.flux.value
+        ),
         energy=target.energy(state.position),
     )
 
 
 def _model(state: Any, target: Target) -> Array:
-    return expected_cube(target.observation, state.galaxy.templates, state.flux.value)
+    return expected_cube(target.behind(state.galaxy), state.galaxy.templates, state.flux.value)
 
 
 def _hold(measured: np.ndarray) -> np.ndarray:
