@@ -21,7 +21,9 @@ CHOICES = {
 SIGMA_DUST = {"transmission": 0.05, "optical_depth": 0.05, "log_attenuation": 0.1}
 SIGMA_ENERGY = 0.2  # of the transmission
 # one colour for the host, one curve for its dust and no error: the paper's
-PAPERS_MODEL = {"colour_field": 0.0, "model_error": 0.0, "flattening": 0.0}
+PAPERS_MODEL = dict.fromkeys(
+    ("colour_field", "colour_along_dust", "model_error", "flattening"), 0.0
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Settings:
         the paper. Simulated galaxies: 0.16.
     colour_along_dust : float
         Rms of the tilt along the pattern of the dust, a further part of the colour field, see
-        `dustpost.colour_of_dust`. Simulated galaxies: 0.1.
+        `dustpost.colour_of_dust`; of no effect without one. Simulated galaxies: 0.1.
     flattening : float
         How much greyer deep dust is than thin: delta is that of 1 mag, and rises by this much with
         every e-fold of A, see `dustpost.forward`. 0 is one curve for all pixels, the paper's;
@@ -149,9 +151,8 @@ class Settings:
                 raise DustpostError(f"{name} = {value!r} is none of {', '.join(choices)}")
         least = dict(chains=1, draws=1, keep=1, prior_draws=2, relax=0, warmup=0, ess=0)
         least |= dict(leapfrog=0, directions=0)
-        least |= dict.fromkeys(("sigma_dust", "grain"), 0)
-        least |= dict.fromkeys(("model_error", "colour_field", "colour_along_dust"), 0)
-        least |= dict(flattening=0)
+        least |= dict.fromkeys(("sigma_dust", "grain", "model_error", "colour_field"), 0)
+        least |= dict(colour_along_dust=0, flattening=0)
         for name, lowest in least.items():
             if getattr(self, name) < lowest:
                 raise DustpostError(f"{name} = {getattr(self, name)} must be at least {lowest}")
