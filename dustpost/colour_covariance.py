@@ -23,8 +23,8 @@ as galaxies are redder in the middle: integrating exp(t^T y - y^T U^T w U y / 2)
 and E[y | Y] = A^{-1} (t + nu). How much the colours of a galaxy vary is not known: U has one of a
 few factors c, as likely as each other, with t times c, and lambda and B B^T times c^2.
 
-A template u may follow the dust (`dustpost.colour_of_dust`), the same for every c. It depends on
-the parameters and cannot be prepared: it borders A by the row c U^T w u and 1 + u^T w u.
+A template u may follow the dust (`dustpost.colour_of_dust`). It depends on the parameters and
+cannot be prepared: it borders A by the row c^2 U^T w u and 1 + c^2 u^T w u.
 """
 
 import math
@@ -157,7 +157,7 @@ class Seen(NamedTuple):
         halves = jnp.concatenate([first[None] / jnp.sqrt(self.diagonal), inner], axis=1)
         if self.dust is None:
             return halves
-        rest = along[-1] / self.scales - jnp.sum(self.dust.halves * halves, axis=1)
+        rest = along[-1] - jnp.sum(self.dust.halves * halves, axis=1)
         return jnp.concatenate([halves, (rest / jnp.sqrt(self.dust.left))[:, None]], axis=1)
 
     def solved(self, along: Array) -> Array:
@@ -165,7 +165,7 @@ class Seen(NamedTuple):
         first = jnp.broadcast_to(along[: len(self.share)], self.diagonal.shape)
         if self.dust is not None:
             own = self.halves(along)[:, -1] / jnp.sqrt(self.dust.left)
-            first = first - (self.scales * own)[:, None] * self.dust.along[None]
+            first = first - (self.scales**2 * own)[:, None] * self.dust.along[None]
         inner = jnp.einsum("skb,sk->sb", self.mixed, first)
         inner = jax.vmap(lambda f, y: cho_solve((f, True), y))(self.factor, inner)
         solved = first / self.diagonal + jnp.einsum("skb,sb->sk", self.mixed, inner)
@@ -182,9 +182,8 @@ class Seen(NamedTuple):
         return 0.5 * jnp.sum(hidden**2, axis=1) - log_half - 0.5 * jnp.sum(self.expected**2)
 
     def amounts(self, along: Array) -> Array:
-        """E[y | Y] of each scale, (scale, k) or (scale, k + 1), the last over c."""
-        amounts = self.scales[:, None] * self.solved(along) + self.solved(self.expected)
-        return amounts if self.dust is None else amounts.at[:, -1].divide(self.scales)
+        """E[y | Y] of each scale, (scale, k) or (scale, k + 1)."""
+        return self.scales[:, None] * self.solved(along) + self.solved(self.expected)
 
 
 class Dust(NamedTuple):
@@ -197,9 +196,9 @@ class Dust(NamedTuple):
     along : Array, (k,)
         U^T w u.
     halves : Array, (scale, k + band)
-        c A^{-1/2} U^T w u.
+        c^2 A^{-1/2} U^T w u.
     left : Array, (scale,)
-        1 + u^T w u less the square of `halves`: what the others leave of it.
+        1 + c^2 u^T w u less the square of `halves`: what the others leave of it.
     """
 
     template: Array
@@ -229,9 +228,9 @@ def behind(observation: Observation, templates: Array, scales: ArrayLike) -> See
     part = band_sums(dusty * weighted) / precision
     dusty = jnp.where(observation.ivar > 0, dusty - part[:, None, None] * templates, 0.0)
     tied = seen.along(dusty)
-    halves = scales[:, None] * seen.halves(tied)
+    halves = scales[:, None] ** 2 * seen.halves(tied)
     own = jnp.sum(band_sums(dusty**2 * observation.ivar))
-    left = 1 + own - jnp.sum(halves**2, axis=1)
+    left = 1 + scales**2 * own - jnp.sum(halves**2, axis=1)
     return seen._replace(dust=Dust(dusty, tied, halves, left))
 
 

@@ -25,7 +25,7 @@ from dustpost.diagnostics.convergence import RHAT_GOOD
 from dustpost.errors import DustpostError
 from dustpost.gather import gather, prior_of_dust
 from dustpost.io.cutout import Cutout
-from dustpost.posterior import Target
+from dustpost.posterior import Position, Target
 from dustpost.progress import Stage, quiet
 from dustpost.results import to_tree
 from dustpost.samplers import run
@@ -75,6 +75,7 @@ def sample_many(
     settings: Settings,
     progress: Stage = quiet,
     targets: list[Target] | None = None,
+    start: Callable[..., Position] = approach,
 ) -> list[xr.DataTree | DustpostError]:
     """Draw the posteriors of several galaxies, all their chains side by side.
 
@@ -88,6 +89,9 @@ def sample_many(
     progress : callable
     targets : list of Target, optional
         Of the cutouts, where not those that `build_target` makes of the settings.
+    start : callable, optional
+        Where a galaxy's chains begin, called as `dustpost.starts.approach` is: such as places of
+        your own, to see whether chains from there end where the others do.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def sample_many(
         for target, place in zip(targets, best, strict=True)
     ]
     starts = [
-        approach(key, target, place, settings, progress)
+        start(key, target, place, settings, progress)
         for key, target, place in zip(start_key, targets, best, strict=True)
     ]
     tune = jax.jit(sampler.tune)

@@ -274,6 +274,6 @@ def test_the_setting_reaches_the_target():
     cutout = make_cutout(64, wcs=False)
     settings = Settings(colour_field=TILT, model_error=0.0, host_prior="sim")
     found = build_target(cutout, settings).observation
-    expected = add_colour_field(to_observation(cutout), TILT).colour
+    expected = add_colour_field(to_observation(cutout), TILT, settings.colour_along_dust).colour
     jax.tree.map(np.testing.assert_array_equal, found.colour, expected)
     assert build_target(cutout, replace(settings, colour_field=0.0)).observation.colour is None

@@ -49,7 +49,7 @@ def dense(seen, templates):
     own = np.where(use, own - share[:, None, None] * unit, 0.0)
     np.testing.assert_allclose(free[-1], own, atol=1e-10)
     scales = np.array(SCALES) / np.sqrt(np.mean(np.square(SCALES)))
-    columns = [np.append(scale * free[:-1], free[-1:], axis=0)[:, use] for scale in scales]
+    columns = [scale * free[:, use] for scale in scales]
     expected = np.append(np.asarray(seen.colour.expected), 0.0)
     noise = np.diag(1 / weight[use])
     return use, columns, [expected @ c for c in columns], [noise + c.T @ c for c in columns]
