@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from dustpost import coordinates
+from dustpost.errors import DustpostError
+from dustpost.sample import sample_many
 from dustpost.samplers import map as climb
 from dustpost.samplers.map import START_TRANSMISSION
 from dustpost.settings import Settings
 from dustpost.starts import approach, centre, disperse
 from tests import gaussian_world as world
+from tests.synthetic import make_cutout
+from tests.tiny_networks import write_networks
 
 CHAINS = 48
 
@@ -77,3 +81,19 @@ def test_with_scores_they_begin_about_the_map_and_are_relaxed(galaxy):
     spread_key, _ = jax.random.split(key)
     starts = disperse(spread_key, target, best, 2)
     assert float(jnp.abs(approach(key, target, best, settings).host - starts.host).max()) > 0
+
+
+def test_chains_begin_where_they_are_told(tmp_path):
+    """Of a galaxy whose chains begin nowhere nothing is drawn, and it is said."""
+    seen = []
+
+    def start(key, target, best, settings, progress):
+        seen.append(best.dust.shape)
+        nowhere = disperse(key, target, best, settings.chains)
+        return nowhere._replace(dust=nowhere.dust * jnp.nan)
+
+    settings = Settings(chains=2, directions=4, **write_networks(tmp_path))
+    cutout = make_cutout(64, wcs=False)
+    (found,) = sample_many(jax.random.key(0)[None], [cutout], settings, start=start)
+    assert seen == [(64, 64)]
+    assert isinstance(found, DustpostError) and "not finite where they start" in str(found)
