@@ -1,5 +1,6 @@
 """The shipped dust prior: what it promises at inference."""
 
+import json
 from importlib.resources import files
 
 import jax
@@ -170,3 +171,26 @@ def test_wrong_files_are_refused(prior, tmp_path):
         load_dust_prior(path)
     with pytest.raises(DustpostError, match="no such"):
         load_dust_prior(tmp_path / "none.safetensors")
+
+
+def test_the_factor_for_the_amount_of_dust(float64, host, tmp_path):
+    """ln g is lambda phi, phi by hand, and part of the score; a weight file may hold lambda."""
+    plain = load_dust_prior(energy=True).replace(amount=())
+    given = 0.9 + 0.1 * jax.random.normal(jax.random.key(0), (64, 64)), jnp.asarray(0.2)
+    weights = (0.7, -1.3)
+    tilted = plain.replace(amount=weights)
+    light = np.asarray(host / host.sum())
+    depth = -2.5 * np.log10(np.asarray(plain.transmission(plain.denoise(*given, host))))
+    amount = (light * depth).sum()
+    expected = 0.7 * np.log1p(amount / 0.02) - 1.3 * amount / (amount + 0.3)
+    found = tilted.log_density(*given, host) - plain.log_density(*given, host)
+    assert found == pytest.approx(expected, rel=1e-4) and abs(expected) > 0.1
+    slope = jax.jit(jax.grad(tilted.log_density))(*given, host)
+    scale = np.abs(slope).max()
+    np.testing.assert_allclose(tilted.score(*given, host), slope, atol=1e-4 * scale)
+    assert np.abs(tilted.score(*given, host) - plain.score(*given, host)).max() > 0
+    metadata = {name: json.loads(value) for name, value in plain.description}
+    path = tmp_path / "tilted.safetensors"
+    described = checkpoint.describe(**metadata | {"amount": list(weights)})
+    checkpoint.save(path, plain.parameters, described)
+    assert load_dust_prior(path).amount == weights

@@ -8,7 +8,8 @@ v0 = E[v | x, S]. Tweedie's formula gives
 
 A score network tells no more: `log_density` is None. An energy network has the density
 of x up to a factor, which depends on sigma and, of those whose loss did not tie the noise
-levels (`dustpost.networks.energies`), on S. Draws are made by reverse diffusion
+levels (`dustpost.networks.energies`), on S; times a factor for how much dust there is, where the
+weight file has one (`dustpost.priors.amount`). Draws are made by reverse diffusion
 (Karras et al. 2022, Algorithm 2).
 """
 
@@ -26,6 +27,7 @@ from dustpost.networks import edm
 from dustpost.networks.denoiser import Denoiser, rebuild
 from dustpost.networks.diffusion import Level, variance_exploding
 from dustpost.networks.unet import condition
+from dustpost.priors import amount
 from dustpost.priors.weights import read_weights
 
 SHIPPED, SHIPPED_ENERGY = "dust.safetensors", "dust_energy.safetensors"
@@ -51,12 +53,15 @@ class DustPrior:
         The weight file's metadata, see `metadata`.
     sha256 : str
         Of the weight file; recorded in every output.
+    amount : tuple of float
+        lambda of `dustpost.priors.amount`; empty: without that factor.
     """
 
     parameters: Any
     denoiser: Denoiser = flax.struct.field(pytree_node=False)
     description: tuple = flax.struct.field(pytree_node=False)
     sha256: str = flax.struct.field(pytree_node=False)
+    amount: tuple = flax.struct.field(pytree_node=False, default=())
 
     @property
     def name(self) -> str:
@@ -118,7 +123,11 @@ class DustPrior:
     def score(self, latent: Array, sigma: Array, condition: Array) -> Array:
         """Gradient of log p_sigma(x | S) with respect to x, (y, x)."""
         clean = self._call(self.denoiser.denoise, latent, sigma, _condition(condition))
-        return (clean - latent) / jnp.square(sigma)
+        score = (clean - latent) / jnp.square(sigma)
+        if not self.amount:
+            return score
+        factor = lambda x: self._factor(self.denoise(x, sigma, condition), condition)  # noqa: E731
+        return score + jax.grad(factor)(latent)
 
     @property
     def log_density(self) -> Callable[..., Array] | None:
@@ -165,7 +174,12 @@ class DustPrior:
 
     def _log_density(self, latent, sigma, condition, clean=None):
         clean = self.denoise(latent, sigma, condition) if clean is None else clean
-        return -edm.energy(latent, clean, sigma, self.denoiser.axis.clear)
+        log_density = -edm.energy(latent, clean, sigma, self.denoiser.axis.clear)
+        return log_density + self._factor(clean, condition) if self.amount else log_density
+
+    def _factor(self, clean, condition):
+        weights = jnp.asarray(self.amount, clean.dtype)
+        return weights @ amount.potentials(condition, self.transmission(clean))
 
 
 # The methods' argument has the network's name for it.
@@ -193,4 +207,5 @@ def load_dust_prior(path: str | Path | None = None, energy: bool = False) -> Dus
         shipped one) not the file that its model card describes.
     """
     shipped = SHIPPED_ENERGY if energy else SHIPPED
-    return DustPrior(*read_weights(path, shipped, rebuild, "dust"))
+    prior = DustPrior(*read_weights(path, shipped, rebuild, "dust"))
+    return prior.replace(amount=tuple(prior.metadata.get("amount", ())))
