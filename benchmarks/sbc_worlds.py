@@ -85,7 +85,7 @@ def energies(size: int) -> Target:
     return Target(
         **common(size),
         host_prior=of_host.replace(joint=joint),
-        dust_prior=load_dust_prior(energy=True),
+        dust_prior=load_dust_prior(energy=True).replace(amount=()),  # as the full cross term is
         sigma_host=sigma_of(jnp.asarray(Settings().t_host)),
         sigma_dust=jnp.asarray(SIGMA_ENERGY),
     )

@@ -132,7 +132,8 @@ def choose_dust_prior(settings: Settings) -> TransmissionPrior | CoupledPrior:
             f"{weights}: cross_term = 'full' asks for an energy that was trained with its noise "
             "levels tied, or for a network of hosts and dust; this is neither"
         )
-    return prior
+    # the factor's norm depends on the host: with it p(x | S) would be no density of x alone
+    return prior.replace(amount=()) if full else prior
 
 
 def choose_fine_prior(settings: Settings) -> TransmissionPrior | None:

@@ -206,11 +206,9 @@ def _with_colour(seen: Observation, unit: Array, mean: Array, noise: Array) -> d
     """The data with mean and covariance of a colour field; unmasked by a mean that is the data."""
     free, scales = free_colour(seen, unit), seen.colour.scales
     columns = free.reshape(len(free), -1).T
-    count = len(seen.colour.expected)  # one that follows the dust has no scale and no mean
-    of_scale = scales[:, None, None] * columns[None, :, :count]
-    centre = mean.ravel()[None] + of_scale @ seen.colour.expected
-    of_dust = jnp.broadcast_to(columns[:, count:], (len(scales), *columns[:, count:].shape))
-    factor = jnp.concatenate([of_scale, of_dust], axis=2)
+    factor = scales[:, None, None] * columns[None]
+    count = len(seen.colour.expected)  # one that follows the dust has no mean
+    centre = mean.ravel()[None] + factor[:, :, :count] @ seen.colour.expected
     flat = dist.LowRankMultivariateNormal(centre, factor, noise.ravel()[None] ** 2)
     mixed = dist.MixtureSameFamily(dist.Categorical(jnp.full(len(scales), 1 / len(scales))), flat)
     shaped = dist.transforms.ReshapeTransform(mean.shape, (mean.size,))

@@ -46,6 +46,7 @@ def test_choice(monkeypatch, options, installed, expected):
 def test_the_full_cross_term_is_an_energys_or_that_of_a_network_of_both():
     dust = assemble.choose_dust_prior(Settings(cross_term="full"))
     assert dust.normalised and dust.log_density is not None
+    assert dust.amount == () != assemble.choose_dust_prior(Settings()).amount
     assert assemble.usual_noise(dust) == SIGMA_ENERGY
     score = assemble.choose_dust_prior(Settings(cross_term="cut"))
     assert assemble.usual_noise(score) == SIGMA_DUST["transmission"]

@@ -11,8 +11,9 @@ galaxies' own dust lose half of it, where there is much, within 40 sweeps
 The remedy is that of `dustpost.priors.grain` (Zhu, Wu & Mumford 1997, Neural Computation 9, 1627):
 of all densities with galaxies' mean of phi, the one nearest to p(x | S) is p(x | S) times the
 exponential of lambda phi. phi_1 is the logarithm of the amount, phi_2 tells dusty galaxies from
-screens, of which it says no more. lambda was set by chains without data
-(`benchmarks/dust_amount.py`) and goes with the weights that it was set for: the weight file holds it.
+screens, of which it says no more. lambda was set by chains without data and goes with the weights
+that it was set for (`benchmarks/dust_amount.py`): the weight file holds it. The norm of p(x | S) g
+depends on S; where S moves, under the full cross term, the factor is left out.
 """
 
 import jax.numpy as jnp
