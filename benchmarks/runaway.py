@@ -44,7 +44,7 @@ from dustpost.starts import find_map, map_target
 LOG = Path(__file__).with_suffix(".jsonl")
 STARTS = ("truth", "MAP", "no dust", "screen")
 SCREEN = 10**-0.4  # 1 mag at the pivot
-SCALARS = ("mean_attenuation", "covering_fraction", "log_screen", "slope")
+SCALARS = ("mean_attenuation", "covering_fraction", "log_screen", "delta")
 KNOWN = ("mean_attenuation", "covering_fraction", "slope")
 LIMIT = 1.02  # of R-hat
 EDGE = 3.0  # prior sd of delta
@@ -87,14 +87,14 @@ def measure(cutout: Cutout, settings: Settings) -> dict:
     if not isinstance(tree, xr.DataTree):
         return {"error": str(tree)}
     draws = {name: np.asarray(tree["posterior"][name]) for name in SCALARS}
-    far = np.abs(draws["slope"] - slope.MEAN) / slope.SD
+    far = np.abs(draws["delta"] - slope.MEAN) / slope.SD
     truth = known(cutout)
     return {
         "truth": {n: round(float(getattr(truth, n)), 4) for n in KNOWN},
         "mean": {n: np.round(v.mean(axis=1), 4).tolist() for n, v in draws.items()},
         "sd": {n: np.round(v.std(axis=1), 4).tolist() for n, v in draws.items()},
         "deepest": round(float(draws["mean_attenuation"].max()), 3),
-        "slope_beyond": round(float((far > EDGE).mean(axis=1).max()), 3),
+        "delta_beyond": round(float((far > EDGE).mean(axis=1).max()), 3),
         "rhat": {n: round(float(rhat(v)), 3) for n, v in draws.items()},
         "ess": {n: round(float(bulk_ess(v)), 1) for n, v in draws.items()},
         "log_likelihood": np.round(
@@ -116,11 +116,11 @@ def table(lines: list[dict]) -> str:
         cells = [line["galaxy"], f"{line['truth']['mean_attenuation']:.3f}"]
         cells += [f"{m:.3f} ± {s:.3f}" for m, s in zip(means, sds, strict=True)]
         cells += [f"{max(line['rhat'].values()):.2f}", f"{min(line['ess'].values()):.0f}"]
-        cells += [f"{min(line['mean']['slope']):.2f} to {max(line['mean']['slope']):.2f}"]
+        cells += [f"{min(line['mean']['delta']):.2f} to {max(line['mean']['delta']):.2f}"]
         rows.append("| " + " | ".join(cells) + " |")
     fine = [line for line in lines if "error" not in line]
     agree = sum(max(line["rhat"].values()) < LIMIT for line in fine)
-    away = sum(line["deepest"] > DEEPEST or line["slope_beyond"] > 0.5 for line in fine)
+    away = sum(line["deepest"] > DEEPEST or line["delta_beyond"] > 0.5 for line in fine)
     rows.append(f"{agree} of {len(lines)} have R-hat < {LIMIT}; {away} have a chain run away")
     return "\n".join(rows)
 
