@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.prior_chains import LOOK, arguments, propose, truths
-from dustpost import coordinates
+from benchmarks.energy_holds import looks, sweep
+from benchmarks.prior_chains import LOOK, arguments, truths
 from dustpost.priors.amount import potentials
 from dustpost.priors.dust import load_dust_prior
 from dustpost.settings import SIGMA_ENERGY
@@ -31,65 +31,36 @@ RIDGE = 0.1  # of C, of its diagonal
 QUANTILES = (0.05, 0.16, 0.5, 0.84, 0.95)
 
 
-@jax.jit
-def sweep(prior, sigma, weights, keys, places, hosts):
-    """One proposal of each chain; places and acceptance."""
-
-    def one(inputs):
-        key, x, host = inputs
-
-        def log_prior(x):
-            clean = prior.denoise(x, sigma, host)
-            factor = weights @ potentials(host, prior.transmission(clean))
-            return prior.log_density(x, sigma, host, clean) + factor
-
-        return propose(key, x, sigma, log_prior, jax.grad(log_prior))
-
-    return jax.lax.map(one, (keys, places, hosts))
-
-
-@jax.jit
-def looks(prior, sigma, places, hosts):
-    """phi and mean A of N(x), of each."""
-
-    def one(inputs):
-        x, host = inputs
-        transmission = prior.transmission(prior.denoise(x, sigma, host))
-        amount = coordinates.mean_attenuation(host, transmission, 1.0)
-        return potentials(host, transmission), amount
-
-    return jax.lax.map(one, (places, hosts))
-
-
 def main() -> None:
     """Run the chains, follow what they lack, write the record."""
     options = arguments(__doc__, galaxies=64, sweeps=120, sigma=SIGMA_ENERGY, rate=0.1)
-    prior = load_dust_prior(options.weights, energy=True).replace(amount=())
-    sigma = jnp.asarray(options.sigma)
+    prior, sigma = load_dust_prior(options.weights, energy=True), jnp.asarray(options.sigma)
     hosts, maps = truths(options)
     key, noise = jax.random.split(jax.random.key(options.seed))
     places = prior.latent(maps) + sigma * jax.random.normal(noise, maps.shape)
-    true, true_amount = (np.asarray(x, float) for x in looks(prior, sigma, places, hosts))
-    covariance = np.cov(true.T)
+    true_amount = np.asarray(looks(prior, sigma, places, hosts)[0], float)
+    true = np.asarray(potentials(true_amount), float)
+    covariance = np.cov(true)
     step = np.linalg.inv(covariance + RIDGE * np.diag(np.diag(covariance)))
     weights, path, begin, half = np.zeros(len(step)), [], time.process_time(), options.sweeps // 2
     for number, sweep_key in enumerate(jax.random.split(key, options.sweeps), start=1):
         keys = jax.random.split(sweep_key, len(hosts))
-        told = jnp.asarray(weights, maps.dtype)
-        places, _ = sweep(prior, sigma, told, keys, places, hosts)
-        phi, amount = (np.asarray(x, float) for x in looks(prior, sigma, places, hosts))
+        prior = prior.replace(amount=tuple(weights))
+        places, _ = sweep(prior, sigma, keys, places, hosts)
+        amount = np.asarray(looks(prior, sigma, places, hosts)[0], float)
+        phi = np.asarray(potentials(amount), float)
         rate = options.rate * min(1.0, half / number)
-        weights = weights + rate * step @ (true.mean(axis=0) - phi.mean(axis=0))
+        weights = weights + rate * step @ (true.mean(axis=1) - phi.mean(axis=1))
         path.append(weights)
         if number % (LOOK // 4) == 0:
             found = np.quantile(amount, QUANTILES).round(3).tolist()
-            print(number, weights.round(3), phi.mean(axis=0).round(3), found, flush=True)
+            print(number, weights.round(3), phi.mean(axis=1).round(3), found, flush=True)
     record = dict(
         weights=np.mean(path[half:], axis=0).round(4).tolist(),
         scatter=np.std(path[half:], axis=0).round(4).tolist(),
         path=np.array(path[LOOK // 2 - 1 :: LOOK // 2]).round(3).tolist(),
-        truths=dict(phi=true.mean(axis=0).round(4).tolist(), **_spread(true_amount)),
-        chains=dict(phi=phi.mean(axis=0).round(4).tolist(), **_spread(amount)),
+        truths=dict(phi=true.mean(axis=1).round(4).tolist(), **_spread(true_amount)),
+        chains=dict(phi=phi.mean(axis=1).round(4).tolist(), **_spread(amount)),
         galaxies=len(hosts),
         source=(options.pairs or options.data).name,
         sweeps=options.sweeps,

@@ -34,7 +34,7 @@ from dustpost.posterior import Position, Target
 from dustpost.priors import slope
 from dustpost.priors.peak import PEAK
 from dustpost.reproduce import trial
-from dustpost.reproduce.fit import known
+from dustpost.reproduce.fit import Known, known
 from dustpost.reproduce.sources import find_views
 from dustpost.sample import sample_many
 from dustpost.samplers.map import START_TRANSMISSION
@@ -51,11 +51,10 @@ EDGE = 3.0  # prior sd of delta
 DEEPEST = 3.0  # mag, of the mean attenuation that the dust's networks were trained on
 
 
-def begin_far_apart(cutout: Cutout, settings: Settings):
+def begin_far_apart(cutout: Cutout, truth: Known, settings: Settings):
     """A `start` of `dustpost.sample.sample_many`: a chain at each of STARTS."""
     found = find_map(map_target(cutout, settings))
     fitted, fitted_slope = found.galaxy, found.position.slope
-    truth = known(cutout)
     true_slope = np.where(np.isfinite(truth.slope), truth.slope, slope.MEAN)
 
     def start(key: jax.Array, target: Target, best: Position, *_) -> Position:
@@ -81,14 +80,14 @@ def begin_far_apart(cutout: Cutout, settings: Settings):
 def measure(cutout: Cutout, settings: Settings) -> dict:
     """The four chains of one galaxy."""
     begin = time.perf_counter()
-    start = begin_far_apart(cutout, settings)
+    truth = known(cutout)
+    start = begin_far_apart(cutout, truth, settings)
     keys = jax.random.key(settings.seed)[None]
     (tree,) = sample_many(keys, [cutout], settings, start=start)
     if not isinstance(tree, xr.DataTree):
         return {"error": str(tree)}
     draws = {name: np.asarray(tree["posterior"][name]) for name in SCALARS}
     far = np.abs(draws["delta"] - slope.MEAN) / slope.SD
-    truth = known(cutout)
     return {
         "truth": {n: round(float(getattr(truth, n)), 4) for n in KNOWN},
         "mean": {n: np.round(v.mean(axis=1), 4).tolist() for n, v in draws.items()},

@@ -11,7 +11,7 @@ means weighted by S D and PSF the mean of the bands': the dust as it is seen, of
 however much of it there is. Where there is less than `CLEAR` it fades. A screen D -> b D leaves
 it as it is. c is the factor of the whole field (`dustpost.colour`): beyond the field's mean the
 regression of g on a of simulated galaxies has an sd of 0.03, 0.06 and 0.11 in the thirds of them
-whose tilt is weak, middling and strong, 0.05 to 0.09 c.
+whose tilt is weak, middling and strong, 0.06 to 0.09 c.
 """
 
 import jax.numpy as jnp

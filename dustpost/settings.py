@@ -73,7 +73,7 @@ class Settings:
         the paper. Simulated galaxies: 0.16.
     colour_along_dust : float
         Rms of the tilt along the pattern of the dust, a further part of the colour field, see
-        `dustpost.colour_of_dust`; of no effect without one. Simulated galaxies: 0.05 to 0.09.
+        `dustpost.colour_of_dust`; of no effect without one. Simulated galaxies: 0.06 to 0.09.
     flattening : float
         How much greyer deep dust is than thin: delta is that of 1 mag, and rises by this much with
         every e-fold of A, see `dustpost.forward`. 0 is one curve for all pixels, the paper's;

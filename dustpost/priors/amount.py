@@ -19,12 +19,9 @@ depends on S; where S moves, under the full cross term, the factor is left out.
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.coordinates import mean_attenuation
-
 FAINT, DEEP = 0.02, 0.3  # mag
 
 
-def potentials(host: Array, transmission: Array) -> Array:
-    """phi, (2,), of a map D beside a host S of any scale, (y, x) each."""
-    amount = mean_attenuation(host / jnp.sum(host), transmission, 1.0)
+def potentials(amount: Array) -> Array:
+    """phi, (2, ...), of light-weighted means u of A in mag, (...)."""
     return jnp.stack([jnp.log1p(amount / FAINT), amount / (amount + DEEP)])

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from dustpost.coordinates import mean_attenuation
 from dustpost.networks import edm
 from dustpost.networks.denoiser import Denoiser, rebuild
 from dustpost.networks.diffusion import Level, variance_exploding
@@ -61,7 +62,7 @@ class DustPrior:
     denoiser: Denoiser = flax.struct.field(pytree_node=False)
     description: tuple = flax.struct.field(pytree_node=False)
     sha256: str = flax.struct.field(pytree_node=False)
-    amount: tuple = flax.struct.field(pytree_node=False, default=())
+    amount: tuple = ()
 
     @property
     def name(self) -> str:
@@ -179,7 +180,9 @@ class DustPrior:
 
     def _factor(self, clean, condition):
         weights = jnp.asarray(self.amount, clean.dtype)
-        return weights @ amount.potentials(condition, self.transmission(clean))
+        light = condition / jnp.sum(condition)
+        depth = mean_attenuation(light, self.transmission(clean), 1.0)
+        return weights @ amount.potentials(depth)
 
 
 # The methods' argument has the network's name for it.
