@@ -24,7 +24,7 @@ LAYERS = (
     + ("pairs", "train", "doctor"),
     ("ladder", "reproduce", "sensitivity", "multimodal"),
     ("catalog",),
-    ("cli", "cli_catalog", "cli_reproduce", "cli_sensitivity", "cli_modes"),
+    ("cli",),
 )
 RANK = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")

@@ -174,7 +174,7 @@ def test_check_of_another_file(dustpost):
 
 def test_one_bad_galaxy_does_not_stop_the_others(dustpost, tmp_path, monkeypatch):
     done = []
-    monkeypatch.setattr("dustpost.cli._sample_one", lambda cutout, *_: done.append(cutout.stem))
+    monkeypatch.setattr("dustpost.cli.fit._sample_one", lambda cutout, *_: done.append(cutout.stem))
     bad = tmp_path / "bad.fits"
     with fits.open(DEMO) as hdus:
         hdus["IVAR"].data[:] = -1

@@ -1,24 +1,33 @@
 """dustpost modes: how many solutions a galaxy has, and their weights."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dustpost.cli_sensitivity import Bin, Center, Config, Ebv, Pixel, Redshift, Seed
+from dustpost.cli.cutouts import each_galaxy, place_of
+from dustpost.cli.options import (
+    Bin,
+    Center,
+    Config,
+    Ebv,
+    FluxPrior,
+    Inputs,
+    Out,
+    Pixel,
+    Redshift,
+    Seed,
+)
+from dustpost.settings import read_settings
 
 
 def modes(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUT...", help="As for `sample`.", show_default=False),
-    ],
-    out: Annotated[Path, typer.Option(help="Output folder; each galaxy gets DIR/<stem>/.")],
+    inputs: Inputs,
+    out: Out,
     particles: Annotated[
         int, typer.Option(min=16, help="Particles of each run; 1000 for weights to 0.03.")
     ] = 256,
     runs: Annotated[int, typer.Option(min=1, help="Runs, to see whether they agree.")] = 2,
-    flux_prior: Annotated[str | None, typer.Option(help="colours, flat.")] = None,
+    flux_prior: FluxPrior = None,
     redshift: Redshift = None,
     ebv: Ebv = None,
     center: Center = None,
@@ -28,7 +37,6 @@ def modes(
     config: Config = None,
 ) -> None:
     """Count the solutions and weigh them, from the prior and not from starts: modes.ecsv."""
-    from dustpost import cli
 
     def work(cutout, folder, findings, settings):
         import jax
@@ -45,5 +53,5 @@ def modes(
         print(multimodal.sentence(table))
         print(f"written: {multimodal.write(folder, table)}")
 
-    settings = cli._settings(config, dict(flux_prior=flux_prior, seed=seed))
-    cli._each_galaxy(inputs, out, cli._place(center, pixel, bin, redshift, ebv), work, settings)
+    settings = read_settings(config, dict(flux_prior=flux_prior, seed=seed))
+    each_galaxy(inputs, out, place_of(center, pixel, bin, redshift, ebv), work, settings)

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from dustpost.cli.options import Bin, Chains, Config, Draws, Seed, Warmup
 from dustpost.errors import DustpostError
+from dustpost.settings import read_settings
 
 app = typer.Typer(
     help="A catalogue of galaxies on one machine or a cluster, by Dask.", no_args_is_help=True
@@ -32,19 +34,13 @@ Scheduler = Annotated[
 Batch = Annotated[
     int | None, typer.Option(min=1, help="Galaxies side by side; by default from memory.")
 ]
-Bin = Annotated[int, typer.Option(min=1, help="Pixels summed into one on each axis.")]
 Ebv = Annotated[
     str | None, typer.Option(help="'sfd': take out the Milky Way by the dustmaps package.")
 ]
-Chains = Annotated[int | None, typer.Option(help="Chains.")]
-Warmup = Annotated[int | None, typer.Option(help="Sweeps before the draws.")]
-Draws = Annotated[int | None, typer.Option(help="Draws per chain.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
 Report = Annotated[
     bool,
     typer.Option("--report/--no-report", help="A report.html for each galaxy, some 2 MB and 6 s."),
 ]
-Config = Annotated[Path | None, typer.Option(help="TOML with any of the settings of `sample`.")]
 
 
 @app.command()
@@ -145,7 +141,6 @@ def estimate(
 def _wish(batch, bin, ebv, chains, warmup, draws, seed, report, config):
     from dustpost.catalog.memory import check_width
     from dustpost.catalog.run import Wish
-    from dustpost.settings import read_settings
 
     if ebv not in (None, "sfd"):
         raise DustpostError(f"--ebv {ebv}: expected sfd, for one number cannot fit a catalogue")

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from dustpost.cli.options import Config, Seed
 from dustpost.errors import DustpostError
+from dustpost.settings import read_settings
 
 SMALL = dict(chains=2, relax=50, warmup=10, draws=20, keep=2, prior_draws=4, directions=16)
 SMALL_GALAXIES = {"fig2": 8, "fig3": 3}
@@ -41,8 +43,8 @@ def reproduce(
         int | None,
         typer.Option(min=1, help="Galaxies sampled side by side; by default 1, on a GPU 16."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML with any of the settings.")] = None,
+    seed: Seed = None,
+    config: Config = None,
 ) -> None:
     """Make a figure of the paper from galaxies with truth: PNG and ECSV."""
     from dataclasses import replace
@@ -52,7 +54,6 @@ def reproduce(
     from dustpost.reproduce import campaign, fig2, fig3
     from dustpost.reproduce.sources import find_views
     from dustpost.reproduce.trial import VARIANTS, Plan
-    from dustpost.settings import read_settings
 
     if not 0 < signal_to_noise < float("inf"):
         raise DustpostError(f"--signal-to-noise {signal_to_noise}: expected a positive number")

@@ -5,17 +5,10 @@ from typing import Annotated
 
 import typer
 
-Redshift = Annotated[float | None, typer.Option(help="Overrides REDSHIFT in the header.")]
-Ebv = Annotated[str | None, typer.Option(help="Milky Way E(B-V) in mag to take out, or 'sfd'.")]
-Center = Annotated[
-    str | None, typer.Option(metavar="RA,DEC", help="Centre of the 64x64 box, degrees.")
-]
-Pixel = Annotated[
-    str | None, typer.Option(metavar="X,Y", help="Centre of the box in pixels from 0.")
-]
-Bin = Annotated[int, typer.Option(min=1, help="Pixels summed into one on each axis.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.")]
-Config = Annotated[Path | None, typer.Option(help="TOML with any of the settings of `sample`.")]
+from dustpost.cli.cutouts import each_galaxy, place_of
+from dustpost.cli.options import Bin, Center, Config, Ebv, Pixel, Redshift, Seed
+from dustpost.errors import DustpostError
+from dustpost.settings import read_settings
 
 
 def sensitivity(
@@ -46,8 +39,6 @@ def sensitivity(
     config: Config = None,
 ) -> None:
     """Vary the priors of F and delta: sensitivity.ecsv, sensitivity.png."""
-    from dustpost import cli
-    from dustpost.errors import DustpostError
     from dustpost.sensitivity.study import FIGURE, REDRAW, TABLE, study
 
     if redraw not in REDRAW:
@@ -61,8 +52,8 @@ def sensitivity(
         print("\n".join(sentences(table)))
         print(f"written: {folder / TABLE}, {folder / FIGURE}")
 
-    settings = cli._settings(config, dict(flux_prior=flux_prior, seed=seed))
-    cli._each_galaxy(inputs, out, cli._place(center, pixel, bin, redshift, ebv), work, settings)
+    settings = read_settings(config, dict(flux_prior=flux_prior, seed=seed))
+    each_galaxy(inputs, out, place_of(center, pixel, bin, redshift, ebv), work, settings)
 
 
 def sentences(table) -> list[str]:
