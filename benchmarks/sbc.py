@@ -154,7 +154,7 @@ def from_afar(key, target: Target) -> dict:
     tuning = jax.jit(sampler.tune)(target, best, FIRST_STEP)
     tuning = jax.tree.map(lambda x: jnp.stack([x] * AFAR.chains), tuning)
     states = run.start(begin_key, starts, target, sampler)
-    states, tuning = run.warm_up(warm_key, states, target, sampler, tuning, AFAR.warmup, **plan)
+    states, tuning, _ = run.warm_up(warm_key, states, target, sampler, tuning, AFAR.warmup, **plan)
     _, trace = run.run(run_key, states, target, sampler, tuning, AFAR.draws, **plan)
     s, info = trace.scalars, trace.info
     scalars = [s.slope, s.log_screen, s.mean_attenuation, s.covering_fraction]

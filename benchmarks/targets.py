@@ -152,7 +152,7 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
     states = run.start(keys[2], places, target, sampler)
     plan = dict(steps=options.leapfrog, chunk=settings.keep)
     held = target, sampler
-    states, tuning = run.warm_up(keys[3], states, *held, tuning, settings.warmup, **plan)
+    states, tuning, _ = run.warm_up(keys[3], states, *held, tuning, settings.warmup, **plan)
     states, trace = run.run(keys[4], states, *held, tuning, options.sweeps, **plan)
     draws = {scalar: np.asarray(getattr(trace.scalars, scalar)) for scalar in SCALARS}
     truth = cutout.truth

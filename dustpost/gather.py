@@ -56,11 +56,12 @@ def gather(
     target: Target,
     trace: run.Trace,
     step_sizes: dict[str, Array],
+    origin: np.ndarray,
     before: dict[str, np.ndarray],
     cutout: Cutout,
     settings: Settings,
 ) -> Draws:
-    """Bring a trace into the form of the outputs."""
+    """Bring a trace into the form of the outputs; `origin` as `dustpost.warm_up` has it."""
     scalars, info = trace.scalars, trace.info
     series = scalars.slope.shape
     hold = lambda per_chain: np.broadcast_to(np.asarray(per_chain)[:, None], series)  # noqa: E731
@@ -74,6 +75,8 @@ def gather(
     }
     if np.isfinite(scalars.energy).any():  # where the priors have one
         stats["energy"] = scalars.energy
+    if (origin != np.arange(len(origin))).any():
+        stats["origin"] = hold(origin)
     return Draws(
         **traced(trace),
         stats=stats,

@@ -129,7 +129,7 @@ def sample_many(
         return [_not_finite(cutout, "where they start") for cutout in cutouts]
     plan = dict(steps=leapfrogs(settings, targets[0]), chunk=settings.keep)
     warm = warm_key, states, targets, tuning, settings, plan, sigma
-    states, targets, tuning = warm_up(*warm, progress)
+    states, targets, tuning, origin = warm_up(*warm, progress)
     watch = partial(watched, progress("draws", settings.draws), settings)
     held = together(targets, chains), sampler, tuning
     states, trace = run.run(run_key, states, *held, settings.draws, **plan, watch=watch)
@@ -144,7 +144,8 @@ def sample_many(
         error = unfinished(cutout, mine)
         if error is None:
             before = prior_of_dust(prior_key[number], one, hosts, settings.prior_draws, progress)
-            results.append(to_tree(gather(one, mine, step, before, cutout, settings), cutout))
+            of_chains = step, origin[part] - part.start, before
+            results.append(to_tree(gather(one, mine, *of_chains, cutout, settings), cutout))
         else:
             results.append(error)
     return results

@@ -5,12 +5,16 @@ of the moves (`dustpost.samplers.frame`) to where a galaxy's chains are, and swe
 the last stage's are those of the draws. Where the dust is an energy of the transmission the first
 stage has at least the noise `settings.SIGMA_ENERGY`: chains leave modes there in which at less
 noise they stay, such as dust everywhere but where it is.
+
+A chain that begins far out where the signal is strong may take steps so short that it is still
+underway when the draws begin. One that a stage leaves behind goes on as the one ahead (`leaders`).
 """
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from dustpost.posterior import Position, Target
@@ -32,7 +36,7 @@ def warm_up(
     plan: dict[str, int],
     sigma: Array,
     progress: Stage = quiet,
-) -> tuple[Any, list[Target], Any]:
+) -> tuple[Any, list[Target], Any, np.ndarray]:
     """Fit anchors and frames to where the chains are, settle step sizes; `STAGES` times over.
 
     Parameters as in `run.warm_up`; `key` is one of each galaxy, `targets` are the galaxies'
@@ -45,10 +49,13 @@ def warm_up(
     targets : list of Target
         With the anchors of the last stage, at the noise of the draws.
     tuning : NamedTuple
+    origin : ndarray of int, (chain,)
+        The chain that each was in the first stage: its own number, but for those left behind.
     """
     sampler, stages = SAMPLERS[settings.sampler], stages_of(settings)
     sweeps = sweeps_of(settings)
     advance = progress("warm-up", stages * sweeps)
+    origin = np.arange(len(targets) * settings.chains)
     stage_keys = jax.vmap(lambda one: jax.random.split(one, stages), out_axes=1)(key)
     for number, stage_key in enumerate(stage_keys):
         fit_key, begin_key, sweep_key = jax.vmap(lambda one: jax.random.split(one, 3), out_axes=1)(
@@ -66,10 +73,39 @@ def warm_up(
         states = run.start(begin_key, place, target, sampler)
         if stages > 1:
             tuning = retune(fit_key, states, targets, tuning, settings)
-        states, tuning = run.warm_up(
+        states, tuning, energy = run.warm_up(
             sweep_key, states, target, sampler, tuning, sweeps, **plan, advance=advance
         )
-    return states, targets, tuning
+        ahead = leaders(energy, settings.chains, place.host[0].size + place.dust[0].size)
+        if number < stages - 1 and (ahead != np.arange(len(ahead))).any():
+            states, tuning = jax.tree.map(lambda x, ahead=ahead: x[ahead], (states, tuning))
+            origin = origin[ahead]
+    return states, targets, tuning, origin
+
+
+def leaders(energy: np.ndarray, chains: int, latents: int) -> np.ndarray:
+    """The chain that each goes on as: itself, or the lowest of its galaxy if left behind by it.
+
+    Left behind is a chain whose energy is higher by more than a nat a latent. In equilibrium that
+    of n latents is n / 2 above its least, whatever their widths, to sqrt(n / 2): two places
+    that differ by n weigh alike only if one is wider by a factor of e along every axis.
+
+    Parameters
+    ----------
+    energy : ndarray, (chain,)
+        Of all chains of a galaxy, then of the next; nan where the target has none.
+    chains : int
+        Of each galaxy.
+    latents : int
+        Values that move.
+    """
+    of_galaxies = energy.reshape(-1, chains)
+    known = np.where(np.isnan(of_galaxies), np.inf, of_galaxies)
+    lowest = known.argmin(axis=1)[:, None]
+    behind = of_galaxies > known.min(axis=1, keepdims=True) + latents
+    own = np.arange(chains)[None]
+    first = chains * np.arange(len(of_galaxies))[:, None]
+    return (first + np.where(behind, lowest, own)).ravel()
 
 
 def stages_of(settings: Settings) -> int:

@@ -159,6 +159,15 @@ def test_a_chain_apart_is_named_with_its_attenuation():
     assert not any(f.code == "chain-apart" for f in found(draws._replace(stats=even)))
 
 
+def test_a_chain_left_behind_in_the_warm_up_is_told():
+    draws = make_draws(8)
+    origin = np.broadcast_to(np.array([0, 1, 1, 3])[:, None], draws.slope.shape)
+    findings = found(draws._replace(stats=draws.stats | {"origin": origin}))
+    (one,) = [finding for finding in findings if finding.code == "left-behind"]
+    assert one.level == "info" and "Chain 2" in one.message and "chain 1 was" in one.message
+    assert not any(finding.code == "left-behind" for finding in found(draws))
+
+
 def test_exact_draws_are_no_matter_of_acceptance():
     assert not any(f.code == "acceptance" for f in found(make_draws(8)))  # slope accepts 1
 

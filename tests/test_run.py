@@ -49,7 +49,7 @@ def test_every_sampler_runs_and_agrees(galaxies, name):
         states, tuning = begin(jax.random.key(0), target, starts, sampler)
         held = target, sampler
         key = jax.random.key(1)
-        states, tuning = run.warm_up(key, states, *held, tuning, 50, **PLAN)
+        states, tuning, _ = run.warm_up(key, states, *held, tuning, 50, **PLAN)
         _, trace = run.run(jax.random.key(2), states, *held, tuning, 200, **PLAN)
         found.append(trace.scalars.slope)
         assert trace.host.shape == (CHAINS, 40, *world.SHAPE)

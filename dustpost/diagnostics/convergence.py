@@ -49,6 +49,7 @@ def check(tree: xr.DataTree, rows: list[Row] | None = None) -> list[Finding]:
         *_ess(tree, rows),
         *_pixels(tree),
         *proposals.acceptance(tree),
+        *proposals.left_behind(tree),
         *proposals.unadjusted(tree),
         *_slope_edge(tree),
         *proposals.curl(tree),

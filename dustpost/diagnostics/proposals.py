@@ -3,6 +3,7 @@
 acceptance      below 0.2 a warning, below 0.01 in a chain an error; above 0.98 is told,
                 unless it is 1 in every draw (a draw from the exact conditional)
 chain apart     a chain with half of the others' acceptance, a warning
+left behind     a chain that went on as another in the warm-up is told
 curl defect     median above 0.5 nat a warning
 no acceptance   (sampler "langevin") a warning
 
@@ -68,6 +69,20 @@ def _apart(tree: xr.DataTree, block: str, acceptance: np.ndarray) -> Finding:
         f"{depth[lone]:.2f} mag, the others' {depth[others].mean():.2f}), such as a deep screen "
         "that it began behind; draw again with another --seed, or warm up longer.",
     )
+
+
+def left_behind(tree: xr.DataTree) -> Iterable[Finding]:
+    """Chains that the warm-up gave up, see `dustpost.warm_up.leaders`."""
+    if "origin" not in tree["sample_stats"]:
+        return
+    origin = tree["sample_stats"]["origin"].values[:, 0].astype(int)
+    for chain in np.flatnonzero(origin != np.arange(len(origin))):
+        yield Finding(
+            "info",
+            "left-behind",
+            f"Chain {chain} was left behind in the warm-up, by more than any other solution could "
+            f"be, and went on from where chain {origin[chain]} was.",
+        )
 
 
 def unadjusted(tree: xr.DataTree) -> Iterable[Finding]:

@@ -82,7 +82,7 @@ def measure(
     )
     tuning = jax.jit(tune)(chained)
     states = run.start(keys(begin_key), starts, chained, sampler)
-    states, tuning = run.warm_up(
+    states, tuning, _ = run.warm_up(
         keys(warm_key), states, chained, sampler, tuning, WARMUP, **plan, advance=advance
     )
 

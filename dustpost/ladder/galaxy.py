@@ -101,7 +101,7 @@ def chains_of(
     tuning = jax.tree.map(lambda x: jnp.stack([x] * chains), tuning)
     states = run.start(begin_key, starts, target, sampler)
     plan = dict(steps=LEAPFROG, chunk=KEEP)
-    states, tuning = run.warm_up(warm_key, states, target, sampler, tuning, WARMUP, **plan)
+    states, tuning, _ = run.warm_up(warm_key, states, target, sampler, tuning, WARMUP, **plan)
     return run.run(run_key, states, target, sampler, tuning, draws, **plan)[1]
 
 

@@ -100,7 +100,7 @@ def warm_up(
     steps: int,
     chunk: int,
     advance: Callable[[int], None] = lambda done: None,
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, np.ndarray]:
     """Move the chains towards the posterior and settle their step sizes.
 
     Parameters
@@ -118,6 +118,12 @@ def warm_up(
         Sweeps in all (rounded up to chunks), steps of a trajectory, sweeps a chunk.
     advance : callable
         Told the number of sweeps done after each chunk.
+
+    Returns
+    -------
+    states, tuning : NamedTuple
+    energy : ndarray, (chain,)
+        -ln of the posterior density where each chain ends, see `Target.energy`.
     """
     adaptation = _begin_adaptation(tuning)
     pieces = []
@@ -131,7 +137,7 @@ def warm_up(
         if settled(pieces, before, adaptation):
             break
     final = {name: _ADAPT.final(one) for name, one in adaptation.items()}
-    return states, tuning._replace(step=strong(final))
+    return states, tuning._replace(step=strong(final)), np.asarray(record[0].energy[:, -1])
 
 
 def settled(log_likelihood: list[np.ndarray], before: dict, after: dict) -> bool:
