@@ -201,6 +201,8 @@ def test_fig2_without_posteriors(fitted, folder, tmp_path):
         (["fig4"], "fig4"),
         (["fig3", "--data", "nowhere"], "nowhere"),
         (["fig3", "--signal-to-noise", "-1"], "--signal-to-noise -1"),
+        (["fig3", "--variant", "blue"], "--variant blue: fig3 has fiducial and monochromatic"),
+        (["fig2", "--variant", "monochromatic"], "fig2 has fiducial galaxies"),
     ],
 )
 def test_bad_options_end_with_2(dustpost, tmp_path, arguments, words):

@@ -38,6 +38,10 @@ def reproduce(
     views: Annotated[
         int | None, typer.Option(min=1, help="Sides of each; by default 3.", show_default=False)
     ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(help="Of fig3: fiducial, monochromatic (hosts of one colour); else both."),
+    ] = None,
     signal_to_noise: Annotated[float, typer.Option(help="Of the brightest pixel in r.")] = 100.0,
     batch: Annotated[
         int | None,
@@ -57,6 +61,10 @@ def reproduce(
 
     if not 0 < signal_to_noise < float("inf"):
         raise DustpostError(f"--signal-to-noise {signal_to_noise}: expected a positive number")
+    known = VARIANTS if figure == "fig3" else (fig2.VARIANT,)
+    variants = tuple(dict.fromkeys(variant or known))
+    for name in set(variants) - set(known):
+        raise DustpostError(f"--variant {name}: {figure} has {' and '.join(known)} galaxies")
     settings = read_settings(config, dict(seed=seed))
     settings = replace(settings, **SMALL) if small else settings
     number = galaxies or (SMALL_GALAXIES[figure] if small else 65)
@@ -64,10 +72,9 @@ def reproduce(
     folder = prepare_output(out)
     source = f"suite {settings.seed}" if data is None else Path(data).resolve().name
     plan = Plan(folder / "fits", settings, signal_to_noise, source=source)
-    with bars() as progress:
-        variants = VARIANTS
-        if figure == "fig2":
-            found, variants = fig2.choose(found, progress), (fig2.VARIANT,)
+    if figure == "fig2":
+        with bars() as progress:
+            found = fig2.choose(found, progress)
     if not small:
         methods = ("map",) if map_only else ("map", "posterior")
         print(campaign.estimate(found, variants, plan, methods), flush=True)
