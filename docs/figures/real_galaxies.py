@@ -46,7 +46,7 @@ def picture(galaxies: list[tuple[str, Cutout, xr.DataTree]]) -> Figure:
         matters = maps["S_mean"] > np.quantile(maps["S_mean"], 0.5)
         top = max(0.1, float(np.quantile(maps["A_mean"][matters], 0.995)))
         row[0].imshow(colour_composite(cutout))
-        bare(row[0], name)
+        bare(row[0], name.replace(" Survey, pixel", ""))
         scale_bar(row[0], cutout)
         image(row[1], maps["A_mean"], "A, posterior mean", DUST, (0.0, top), "mag")
         image(row[2], maps["A_sd"], "A, posterior sd", SPREAD, (0.0, top), "mag")
