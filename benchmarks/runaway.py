@@ -1,12 +1,12 @@
 """Claim: no chain runs away, and four that begin far apart end at the same place.
 
-    python -m benchmarks.runaway [--data ../shared/data/rt] [--galaxies 12] [--config TOML]
-                                 [--noise 30] [--table]
+    python -m benchmarks.runaway [--data ../shared/data/rt] [--galaxies 12] [--only VIEW ...]
+                                 [--config TOML] [--noise 30] [--table]
 
 The chains of `dustpost sample` as shipped, but for where they begin: one at the truth, one at the
 MAP of the score networks, one without dust (D = 0.97) and one behind a screen of 1 mag. The
 galaxies are one view of each of the first of `dustpost simulate` or, with --data, of a folder
-of FITS with truth, seen by HSC's PSFs at a peak S/N in r as in `covers_radiative_transfer_truth`.
+of FITS with truth (or the views that --only names), seen by HSC's PSFs at a peak S/N in r as in `covers_radiative_transfer_truth`.
 
 runaway.jsonl has a line a galaxy: of each chain the mean and sd of every scalar, the
 deepest draw, R-hat and bulk ESS over the four, and how far delta gets under its prior
@@ -96,11 +96,14 @@ def measure(cutout: Cutout, settings: Settings) -> dict:
         "delta_beyond": round(float((far > EDGE).mean(axis=1).max()), 3),
         "rhat": {n: round(float(rhat(v)), 3) for n, v in draws.items()},
         "ess": {n: round(float(bulk_ess(v)), 1) for n, v in draws.items()},
-        "log_likelihood": np.round(
-            np.asarray(tree["sample_stats"]["log_likelihood"]).mean(axis=1), 1
-        ).tolist(),
+        **{n: of_chains(tree["sample_stats"][n]) for n in ("log_likelihood", "energy")},
         "seconds": round(time.perf_counter() - begin),
     }
+
+
+def of_chains(draws: xr.DataArray) -> list[float]:
+    """Mean of each chain's draws, nat."""
+    return np.round(draws.values.mean(axis=1), 1).tolist()
 
 
 def table(lines: list[dict]) -> str:
@@ -129,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of FITS with truth")
     parser.add_argument("--galaxies", type=int, default=12)
+    parser.add_argument("--only", nargs="+", metavar="VIEW", help="names, such as rt_027_2")
     parser.add_argument("--noise", type=float, default=30.0)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--seed", type=int, default=0)
@@ -143,7 +147,9 @@ def main() -> None:
     plan = trial.Plan(Path(), settings, options.noise, source)
     mark = trial.mark(plan, "posterior")
     done = {line["galaxy"] for line in lines if line["mark"] == mark}
-    for view in find_views(options.data, options.galaxies, 1, options.seed):
+    some = (1000, 3) if options.only else (options.galaxies, 1)
+    views = find_views(options.data, *some, options.seed)
+    for view in [v for v in views if not options.only or v.name in options.only]:
         name = f"{source} {view.name}"
         if name in done:
             continue
