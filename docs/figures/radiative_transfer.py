@@ -38,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fig2.write(Path(folder), fig2.choose(views), fits)
         fig3.write(Path(folder), views, (fig2.VARIANT,), fits, options.noise)
-        for name in ("fig2.png", "fig3_map.png", "fig3_posterior.png"):
+        for name in ("fig2.png", "fig3_posterior.png"):
             shutil.copy(Path(folder) / name, HERE / name)
 
 
