@@ -39,6 +39,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 from benchmarks import kept_scores
+from benchmarks.named_views import named
 from dustpost.diagnostics.convergence import RHAT_GOOD
 from dustpost.io.folder import atomic_write
 from dustpost.progress import bars
@@ -195,10 +196,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(""))
     options = parser.parse_args()
     views = find_views(options.data, options.galaxies, options.views, options.seed)
-    if options.only:
-        if unknown := set(options.only) - {view.name for view in views}:
-            parser.error(f"--only {' '.join(sorted(unknown))}: no such view in {options.data}")
-        views = [view for view in views if view.name in options.only]
+    views = named(views, options, parser)
     if not options.table:
         work(views, options)
     table, spent = summarised(gather(views, options))

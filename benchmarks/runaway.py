@@ -27,6 +27,7 @@ import numpy as np
 import xarray as xr
 
 from benchmarks.exact_targets import machine
+from benchmarks.named_views import named
 from dustpost.coordinates import clean_from_image
 from dustpost.diagnostics.ranks import bulk_ess, rhat
 from dustpost.io.cutout import Cutout
@@ -150,7 +151,7 @@ def main() -> None:
     done = {line["galaxy"] for line in lines if line["mark"] == mark}
     some = (1000, 3) if options.only else (options.galaxies, 1)
     views = find_views(options.data, *some, options.seed)
-    for view in [v for v in views if not options.only or v.name in options.only]:
+    for view in named(views, options, parser):
         name = f"{source} {view.name}"
         if name in done:
             continue

@@ -76,8 +76,10 @@ def warm_up(
         states, tuning, energy = run.warm_up(
             sweep_key, states, target, sampler, tuning, sweeps, **plan, advance=advance
         )
+        if number == stages - 1:
+            break  # what is left behind now is told by R-hat
         ahead = leaders(energy, settings.chains, place.host[0].size + place.dust[0].size)
-        if number < stages - 1 and (ahead != np.arange(len(ahead))).any():
+        if (ahead != np.arange(len(ahead))).any():
             states, tuning = jax.tree.map(lambda x, ahead=ahead: x[ahead], (states, tuning))
             origin = origin[ahead]
     return states, targets, tuning, origin

@@ -25,8 +25,9 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=30.0)
     parser.add_argument("--config", type=Path)
     options = parser.parse_args()
-    settings, name = read_settings(options.config, {}), options.data.resolve().name
-    plan = trial.Plan(options.out / "fits", settings, options.noise, name)
+    settings = read_settings(options.config, {})
+    source = options.data.resolve().name
+    plan = trial.Plan(options.out / "fits", settings, options.noise, source)
     views, fits = [], {}
     for view in find_views(options.data, 1000, 3, settings.seed):
         given = view, fig2.VARIANT, plan
