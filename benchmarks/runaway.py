@@ -49,7 +49,7 @@ SCREEN = 10**-0.4  # 1 mag at the pivot
 SCALARS = ("mean_attenuation", "covering_fraction", "log_screen", "delta")
 KNOWN = ("mean_attenuation", "covering_fraction", "slope")
 LIMIT = 1.02  # of R-hat
-EDGE = 3.0  # prior sd of delta
+EDGE = 3.0  # prior sd of delta, see `slope.distance`
 DEEPEST = 3.0  # mag, of the mean attenuation that the dust's networks were trained on
 
 
@@ -89,7 +89,7 @@ def measure(cutout: Cutout, settings: Settings) -> dict:
     if not isinstance(tree, xr.DataTree):
         return {"error": str(tree)}
     draws = {name: np.asarray(tree["posterior"][name]) for name in SCALARS}
-    far = np.abs(draws["delta"] - slope.MEAN) / slope.SD
+    far = np.asarray(slope.distance(slope.slope_prior(), draws["delta"]))
     return {
         "truth": {n: round(float(getattr(truth, n)), 4) for n in KNOWN},
         "mean": {n: np.round(v.mean(axis=1), 4).tolist() for n, v in draws.items()},

@@ -158,7 +158,7 @@ def from_afar(key, target: Target) -> dict:
     _, trace = run.run(run_key, states, target, sampler, tuning, AFAR.draws, **plan)
     s, info = trace.scalars, trace.info
     scalars = [s.slope, s.log_screen, s.mean_attenuation, s.covering_fraction]
-    table = np.concatenate([s.flux, np.stack(scalars, axis=-1)], axis=-1)[:, trace.kept]
+    table = np.concatenate([s.template_flux, np.stack(scalars, axis=-1)], axis=-1)[:, trace.kept]
     dust = coordinates.attenuation(trace.transmission, target.k_pivot)
     rates = [np.mean(info.acceptance[name]) for name in (*tuning.step, "flux")]
     return {

@@ -31,6 +31,7 @@ from dustpost.io.cutout import Cutout, Truth
 from dustpost.mock import cutout_of, draw_view, expose_cutout
 from dustpost.networks.diffusion import perturb
 from dustpost.posterior import Position, Target
+from dustpost.priors.slope import distance
 from dustpost.samplers import annealed, burn_in, run
 from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
 from dustpost.settings import PAPERS_MODEL, Settings
@@ -156,8 +157,7 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
     states, trace = run.run(keys[4], states, *held, tuning, options.sweeps, **plan)
     draws = {scalar: np.asarray(getattr(trace.scalars, scalar)) for scalar in SCALARS}
     truth = cutout.truth
-    prior = target.slope_prior
-    z = np.abs(draws["slope"] - float(prior.mean)) / float(prior.variance) ** 0.5
+    out = np.asarray(distance(target.slope_prior, draws["slope"]))
     images = truth.host, truth.transmission
     return {
         "galaxy": name,
@@ -179,7 +179,7 @@ def measure(name: str, cutout: Cutout, configuration: str, options: argparse.Nam
         "sd": {s: np.round(v.std(axis=1), 4).tolist() for s, v in draws.items()},
         "rhat": {s: round(float(rhat(v)), 3) for s, v in draws.items()},
         "ess": {s: round(float(bulk_ess(v)), 1) for s, v in draws.items()},
-        "slope_z": round(float(np.nanmax(z)), 2),
+        "slope_z": round(float(np.nanmax(out)), 2),
         "log_likelihood": np.round(trace.scalars.log_likelihood.mean(axis=1), 1).tolist(),
         "curl": round(float(np.nanmedian(np.abs(trace.info.curl_defect))), 3),
         "acceptance": {k: round(float(v.mean()), 2) for k, v in trace.info.acceptance.items()},

@@ -23,7 +23,7 @@ from dustpost.priors.host import find_hsc64, load_host_prior
 from dustpost.priors.joint import load_joint_prior
 from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
 from dustpost.priors.sim import load_sim_prior
-from dustpost.priors.slope import slope_prior
+from dustpost.priors.slope import described, slope_prior
 from dustpost.priors.spectrum import FlatFlux, stellar_flux
 from dustpost.settings import SIGMA_DUST, SIGMA_ENERGY, Settings
 
@@ -197,8 +197,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         "host_checkpoint_sha256": target.host_prior.sha256,
         "dust_prior": target.dust_prior.name,
         "dust_checkpoint_sha256": target.dust_prior.sha256,
-        "slope_prior_mean": float(target.slope_prior.mean),
-        "slope_prior_sd": float(target.slope_prior.variance**0.5),
+        **described(target.slope_prior),
         "redshift": cutout.redshift,
         "ebv": cutout.ebv,
         "versions": versions + [f"{name} {version(name)}" for name in PACKAGES],

@@ -4,6 +4,7 @@ import numpy as np
 
 from dustpost.io.cutout import Cutout
 from dustpost.networks.coordinate import FAINT
+from dustpost.priors.slope import words as slope_words
 from dustpost.results import REFERENCE_WAVELENGTH
 
 MAG_PER_OPTICAL_DEPTH = 2.5 / np.log(10)
@@ -84,8 +85,9 @@ def _per_band(settings: dict, cutout: Cutout) -> str:
 
 
 def _slope_prior(settings: dict) -> str:
-    mean, sd = settings.get("slope_prior_mean"), settings.get("slope_prior_sd")
-    return "" if mean is None or sd is None else f"Normal prior, {mean:g} +- {sd:g}."
+    if settings.get("slope_prior_mean") is None or settings.get("slope_prior_sd") is None:
+        return ""
+    return f"Normal prior, {slope_words(settings)}."
 
 
 def _dust_noise(settings: dict) -> str:

@@ -248,6 +248,24 @@ def expected_field(observation: Observation, templates: Array) -> Array:
     return seen.across(share @ seen.amounts(along))
 
 
+def draw_field(key: Array, observation: Observation, templates: Array) -> Array:
+    """Draw c U y given the data, (band, y, x), c by its gain and y by its normal.
+
+    A^{-1} (c U^T w (r + e) + nu + n) with e from the noise and n from N(0, 1) has the mean
+    A^{-1} (t + nu) and the covariance A^{-1} (Papandreou & Yuille 2010).
+    """
+    scale_key, noise_key, amount_key = jax.random.split(key, 3)
+    seen = behind(observation, templates, observation.colour.scales)
+    along = seen.along(observation.data)
+    chosen = jax.random.categorical(scale_key, seen.gain(along))
+    noise = jax.random.normal(noise_key, templates.shape, templates.dtype)
+    safe = jnp.where(observation.ivar > 0, observation.ivar, 1.0)
+    noisy = along + seen.along(noise / jnp.sqrt(safe))
+    amount = jax.random.normal(amount_key, along.shape, along.dtype) + seen.expected
+    drawn = seen.scales[:, None] * seen.solved(noisy) + seen.solved(amount)
+    return seen.across(seen.scales[chosen] * drawn[chosen])
+
+
 def free_colour(observation: Observation, templates: Array) -> Array:
     """U, (k, band, y, x): the colour field's templates without their part along the model."""
     seen = behind(observation, templates, _MEAN)

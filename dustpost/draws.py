@@ -42,6 +42,9 @@ class Draws(NamedTuple):
         keys that results, plots and report look for are named in `SETTINGS`.
     attenuated_flux : ndarray, (C, N, B), optional
         Total flux per band behind the dust, sum over pixels of F S D^k.
+    template_flux : ndarray, (C, N, B), optional
+        The part of `flux` that is the host's one spectrum, see `dustpost.field_light`; `flux`
+        itself where not given.
     fisher : dict of str to float, optional
         Fisher bounds of log_screen, see `diagnostics.degeneracy`.
     """
@@ -61,6 +64,7 @@ class Draws(NamedTuple):
     prior_slope: np.ndarray
     settings: dict[str, str | float | int | list]
     attenuated_flux: np.ndarray | None = None
+    template_flux: np.ndarray | None = None
     fisher: dict[str, float] | None = None
 
 
@@ -82,8 +86,10 @@ SETTINGS = {
     "dust_checkpoint_sha256": "sha256 of the dust network's weights",
     "fine_structure": "sha256 of the network that draws D given its latent; empty: D is the mean",
     "flux_prior": "colours, or flat",
-    "slope_prior_mean": "mean of the normal prior of delta",
-    "slope_prior_sd": "sd of the normal prior of delta",
+    "slope_prior_mean": "mean of the normal in the prior of delta",
+    "slope_prior_sd": "its sd",
+    "slope_prior_wall": "delta beyond which the prior falls faster, see priors.slope",
+    "slope_prior_softness": "sd of the normal by which it falls there",
     "covering_threshold": "A in mag above which a pixel counts as covered",
     "noise_inflation": "factor on the noise sd",
     "model_error": "sd of what the model misses, over the local flux; part of the noise",

@@ -91,6 +91,7 @@ def traced(trace: run.Trace) -> dict[str, np.ndarray]:
     scalars = trace.scalars
     return dict(
         flux=scalars.flux,
+        template_flux=scalars.template_flux,
         slope=scalars.slope,
         mean_attenuation=scalars.mean_attenuation,
         covering_fraction=scalars.covering_fraction,

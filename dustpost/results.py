@@ -55,7 +55,7 @@ def to_tree(draws: Draws, cutout: Cutout) -> xr.DataTree:
         "posterior_maps": _posterior_maps(draws),
         "prior": _prior(draws),
         "maps": _maps(draws, cutout),
-        "sample_stats": _sample_stats(draws),
+        "sample_stats": _sample_stats(draws, cutout),
         "observed_data": _observed_data(cutout),
         "constant_data": _constant_data(draws, cutout),
     }
@@ -218,14 +218,20 @@ def _moments(name: str, draws: np.ndarray, units: str, about: str) -> dict[str, 
     }
 
 
-def _sample_stats(draws: Draws) -> xr.Dataset:
+def _sample_stats(draws: Draws, cutout: Cutout) -> xr.Dataset:
     nats = ("curl_defect", "log_likelihood", "energy")
     variables = {
         name: _variable(("chain", "draw"), values, "nat" if name in nats else "", name)
         for name, values in draws.stats.items()
     }
     chains, length = draws.slope.shape
-    return xr.Dataset(variables, {"chain": np.arange(chains), "draw": np.arange(length)})
+    coords = {"chain": np.arange(chains), "draw": np.arange(length)}
+    if draws.template_flux is not None:
+        about = "part of F that is the host's one spectrum, on which the prior of F is"
+        series = ("chain", "draw", "band")
+        variables["F_template"] = _variable(series, draws.template_flux, cutout.unit, about)
+        coords["band"] = _names(cutout)
+    return xr.Dataset(variables, coords)
 
 
 def _observed_data(cutout: Cutout) -> xr.Dataset:

@@ -9,6 +9,7 @@ from dustpost.diagnostics import degeneracy
 from dustpost.diagnostics.fit import Fit
 from dustpost.diagnostics.summary import Row
 from dustpost.findings import Finding, worst
+from dustpost.priors.slope import of_settings as slope_of
 from dustpost.results import settings_of
 
 MOSTLY_PRIOR = 0.8  # light-weighted posterior over prior sd of A
@@ -64,8 +65,10 @@ def tiles(tree: xr.DataTree, rows: Sequence[Row], fit: Fit) -> Iterable[tuple[st
     slope = by_name["delta"]
     yield "Mean attenuation at 0.4754 micron", interval(a), "light-weighted; median and 68%"
     yield "Covering fraction", interval(cover), f"share of the light with A above {limit:g} mag"
-    sd = settings.get("slope_prior_sd")
-    against = f"posterior sd {slope.sd / sd:.2f} of the prior's" if sd else "median and 68%"
+    prior = slope_of(settings)
+    against = "median and 68%"
+    if prior is not None:
+        against = f"posterior sd {slope.sd / float(prior.variance) ** 0.5:.2f} of the prior's"
     yield "Slope delta", interval(slope), against
     value = f"{fit.chi2:.2f}"
     yield (

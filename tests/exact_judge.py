@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dustpost.priors.slope import MEAN, SD
+from dustpost.priors.slope import slope_prior
 from tests.exact_worlds import Exact
 from tests.log_linear import basis
 
+SLOPE = slope_prior()  # the data say nothing of it
 PIXEL = (0.31, 0.47)  # of the frame's side
 PROJECTIONS, SHELLS = 24, 6
 RIDGE = 1.0
@@ -102,7 +103,7 @@ def record(prepared: Rows, latents: Array, log_flux: Array, slope: Array) -> Arr
     fluxes = (log_flux - prepared.flux_mean) / prepared.flux_sd
     count = linear.size - PROJECTIONS - 1
     first = [linear[:1], fluxes[jnp.array([0, 2])], linear[1 : count + 1]]
-    last = [((slope - MEAN) / SD)[None], linear[count + 1 :]]
+    last = [((slope - SLOPE.mean) / SLOPE.variance**0.5)[None], linear[count + 1 :]]
     shells = jnp.tensordot(prepared.shells, squares, 3)
     return jnp.concatenate([*first, *last, jnp.mean(squares)[None], shells])
 
@@ -120,7 +121,8 @@ def exact_draws(exact: Exact, prepared: Rows, count: int, seed: int = 1) -> np.n
     while count > 0:
         size = min(count, 500)
         drawn = exact.draw(rng, size)
-        found.append(np.asarray(take(*drawn, MEAN + SD * rng.standard_normal(size))))
+        slope = SLOPE.sample(jax.random.key(rng.integers(2**32)), (size,))
+        found.append(np.asarray(take(*drawn, slope)))
         count -= size
     return np.concatenate(found)
 

@@ -15,7 +15,7 @@ LAYERS = (
     + ("colour_covariance", "colour_of_dust", "model_error"),
     ("networks",),
     ("priors",),
-    ("block", "posterior", "simulate", "colour"),
+    ("block", "posterior", "simulate", "colour", "field_light"),
     ("samplers", "model"),
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),

@@ -12,7 +12,14 @@ from scipy.stats import multivariate_normal
 from dustpost import colour
 from dustpost.assemble import build_target
 from dustpost.colour import add_colour_field
-from dustpost.colour_covariance import free_colour, hidden_by_colour, weighted, with_colour
+from dustpost.colour_covariance import (
+    draw_field,
+    expected_field,
+    free_colour,
+    hidden_by_colour,
+    weighted,
+    with_colour,
+)
 from dustpost.io.read import to_observation
 from dustpost.likelihood import expected_cube, fit_flux, log_likelihood, temper
 from dustpost.settings import Settings
@@ -190,6 +197,43 @@ def test_the_expected_cube_takes_up_a_colour_field(float64, small):
     np.testing.assert_allclose(np.asarray(found)[use], np.asarray(made)[use], atol=1e-3)
     plain = expected_cube(seen._replace(colour=None), templates, flux)
     np.testing.assert_allclose(plain, flux[:, None, None] * templates, rtol=1e-12)
+
+
+def test_drawn_fields_have_the_mean_and_the_covariance_of_the_dense_normals(float64, small):
+    """c U y of both scales, weighed by their evidence; along some random directions."""
+    seen, templates = small
+    use = np.asarray(seen.ivar) > 0
+    free = np.asarray(free_colour(seen, templates))[:, use]
+    noise, data = np.diag(1 / np.asarray(seen.ivar)[use]), np.asarray(seen.data)[use]
+    # F at its best: U does not know of F
+    fit = fit_flux(seen, templates)
+    rest = data - np.asarray(fit.estimate[:, None, None] * templates)[use]
+    log_weights, means, spreads = [], [], []
+    for scale in np.asarray(seen.colour.scales):
+        expected = scale * np.asarray(seen.colour.expected) @ free
+        field = scale**2 * free.T @ free
+        gain = field @ np.linalg.inv(noise + field)
+        log_weights.append(multivariate_normal(expected, noise + field).logpdf(rest))
+        means.append(expected + gain @ (rest - expected))
+        spreads.append(field - gain @ field)
+    weights = np.exp(log_weights - logsumexp(log_weights))
+    mean = weights @ np.array(means)
+    square = sum(
+        w * (s + np.outer(m - mean, m - mean))
+        for w, s, m in zip(weights, spreads, means, strict=True)
+    )
+    assert 0.05 < weights[0] < 0.95
+    keys = jax.random.split(jax.random.key(3), 20_000)
+    drawn = jax.jit(jax.vmap(lambda key: draw_field(key, seen, templates)))(keys)
+    assert not np.any(np.asarray(drawn)[:, ~use])
+    directions = np.random.default_rng(4).normal(size=(len(data), 4))
+    found = np.asarray(drawn)[:, use] @ directions
+    sd = np.sqrt(np.diag(directions.T @ square @ directions))
+    away = (found - mean @ directions) / sd
+    np.testing.assert_allclose(away.mean(axis=0), 0.0, atol=4 / len(keys) ** 0.5)
+    known = directions.T @ square @ directions / np.outer(sd, sd)
+    np.testing.assert_allclose(away.T @ away / len(keys), known, atol=6 / len(keys) ** 0.5)
+    np.testing.assert_allclose(expected_field(seen, templates)[use], mean, rtol=1e-6, atol=1e-10)
 
 
 def test_float32_survives_light_of_high_signal_to_noise(float64, galaxy):

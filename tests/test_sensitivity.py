@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 import xarray as xr
 from astropy.table import Table
@@ -10,9 +11,10 @@ from dustpost.diagnostics.degeneracy import deviation
 from dustpost.diagnostics.divergence import kl
 from dustpost.errors import DustpostError
 from dustpost.ladder import world
+from dustpost.priors.slope import MEAN, SD, WalledNormal
 from dustpost.results import to_tree
 from dustpost.sensitivity import study
-from dustpost.sensitivity.choices import choices, under
+from dustpost.sensitivity.choices import Choice, choices, under
 from dustpost.sensitivity.numbers import COLUMNS, quantiles
 from dustpost.sensitivity.reweigh import weights
 from dustpost.settings import Settings
@@ -25,7 +27,7 @@ CHAINS, DRAWS = 4, 2000
 @pytest.fixture(scope="module")
 def normal():
     """ln F and delta of a normal likelihood under the priors of colours and of delta."""
-    target = world.rung(0.5, 0.2, 30.0, "colours")
+    target = world.rung(0.5, 0.2, 30.0, "colours").replace(slope_prior=dist.Normal(MEAN, SD))
     mean = np.append(np.asarray(target.flux_prior.mean, float), 0.1)
     precision = np.zeros((4, 4))
     precision[:3, :3], precision[3, 3] = target.flux_prior.precision, 0.35**-2
@@ -41,7 +43,8 @@ def normal():
                     "delta": (("chain", "draw"), draws[..., 3]),
                     "mean_attenuation": (("chain", "draw"), draws[..., 0]),
                 }
-            )
+            ),
+            "sample_stats": xr.Dataset(),
         }
     )
     return target, tree, draws, (mean, precision, seen)
@@ -142,6 +145,10 @@ def galaxy():
     return cutout, tree, target
 
 
+def slope_sd(choice):
+    return float(WalledNormal(MEAN, choice.slope * SD).variance) ** 0.5
+
+
 def study_flux(cutout):
     from dustpost.priors.spectrum import stellar_flux
 
@@ -164,7 +171,7 @@ def test_the_command_weighs_every_number(galaxy, tmp_path, monkeypatch):
         rows = table[table["choice"] == choice.name]
         assert len(rows) == len(table) / 5
         (delta,) = rows[rows["name"] == "delta"]
-        assert delta["contraction"] == pytest.approx(delta["sd"] / (0.35 * choice.slope), rel=1e-4)
+        assert delta["contraction"] == pytest.approx(delta["sd"] / slope_sd(choice), rel=1e-4)
     fitted = table[table["choice"] == "fitted"]
     (mean,) = fitted[fitted["name"] == "mean_attenuation"]
     assert mean["mean"] == pytest.approx(float(tree["posterior"]["mean_attenuation"].mean()))
@@ -186,7 +193,8 @@ def test_choices_are_drawn_once_and_kept(galaxy, tmp_path, monkeypatch):
     for _ in range(2):
         table = study.study(tmp_path, cutout, [], Settings(), "all")
     assert [words for words, _ in drawn] == ["flat", "colours, twice as tight"] + 2 * ["colours"]
-    np.testing.assert_allclose([sd for _, sd in drawn], [0.35, 0.35, 0.175, 0.7], rtol=1e-5)
+    known = [slope_sd(Choice("", "", factor)) for factor in (1, 1, 0.5, 2)]
+    np.testing.assert_allclose([sd for _, sd in drawn], known, rtol=1e-5)
     assert set(table["how"]) == {"drawn"}
 
 

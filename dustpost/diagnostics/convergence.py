@@ -19,6 +19,7 @@ import xarray as xr
 from dustpost.diagnostics import proposals
 from dustpost.diagnostics.summary import Row, scalar_series, summarise
 from dustpost.findings import Finding
+from dustpost.priors import slope
 from dustpost.results import settings_of
 
 RHAT_GOOD, RHAT_BAD = 1.01, 1.05
@@ -212,16 +213,17 @@ def _pixels(tree: xr.DataTree) -> Iterable[Finding]:
 
 def _slope_edge(tree: xr.DataTree) -> Iterable[Finding]:
     settings = settings_of(tree)
-    mean, sd = settings.get("slope_prior_mean"), settings.get("slope_prior_sd")
-    if mean is None or not sd:
+    prior = slope.of_settings(settings)
+    if prior is None:
         return
-    z = np.abs(tree["posterior"]["delta"].values - mean) / sd
-    share = float((z > EDGE).mean())
+    delta = tree["posterior"]["delta"].values
+    out = np.asarray(slope.distance(prior, delta[np.isfinite(delta)]))
+    share = float((out > EDGE).sum() / delta.size)
     if share > EDGE_GOOD:
         yield Finding(
             "warning" if share <= EDGE_BAD else "error",
             "delta-edge",
-            f"delta lies beyond {EDGE:.0f} sd of its prior ({mean:g} +- {sd:g}) in {share:.0%} of "
-            "the draws: a sign of a host unlike the host prior, of unmatched PSFs or of a noise "
-            "level sigma that is too large, before it is one of odd dust.",
+            f"delta lies beyond {EDGE:.0f} sd of its prior ({slope.words(settings)}) in "
+            f"{share:.0%} of the draws: a sign of a host unlike the host prior, of unmatched PSFs "
+            "or of a noise level sigma that is too large, before it is one of odd dust.",
         )

@@ -21,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 from dustpost import coordinates
 from dustpost.colour_covariance import weighted
 from dustpost.posterior import Host, Position, Target
+from dustpost.priors.slope import precision as slope_precision
 from dustpost.samplers import curvature
 from dustpost.samplers.curvature import flux_precision
 
@@ -84,7 +85,8 @@ def _information(target: Target, at: tuple[Position, Array], move: tuple[Positio
     held = jax.lax.stop_gradient(target.galaxy(position))
     (of_data,) = pull(weighted(target.behind(held), held.templates, pushed))
     of_score = _symmetric(_score(target, position), position, move[0])
-    of_score = of_score._replace(slope=-move[0].slope / target.slope_prior.variance)
+    of_slope = slope_precision(target.slope_prior, position.slope)
+    of_score = of_score._replace(slope=-of_slope * move[0].slope)
     of_prior = (
         jax.tree.map(jnp.negative, of_score),
         flux_precision(target, log_flux) @ move[1],

@@ -20,6 +20,7 @@ from scipy.linalg import block_diag
 
 from dustpost.attenuation import band_attenuation
 from dustpost.posterior import Target
+from dustpost.priors.slope import precision as slope_precision
 from dustpost.samplers.curvature import flux_precision
 
 PATTERNS = 8  # common ones of a prior's draws
@@ -130,5 +131,5 @@ def _known(target: Target, host: Array, transmission: Array, slope: Array):
         return band_attenuation(seen.wavelength, seen.weight, slope, target.curve, target.norm)
 
     k, steeper = jax.jvp(exponent, (slope,), (jnp.ones_like(slope),))
-    precision = 1.0 / target.slope_prior.variance
+    precision = slope_precision(target.slope_prior, slope)
     return flux_precision(target, log_flux), precision, log_flux, k, steeper, seen.ivar

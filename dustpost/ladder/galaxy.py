@@ -19,6 +19,7 @@ from dustpost.gather import traced
 from dustpost.io.cutout import Cutout, Truth
 from dustpost.ladder import world
 from dustpost.posterior import Position, Target
+from dustpost.priors.slope import described
 from dustpost.results import to_tree
 from dustpost.samplers import run
 from dustpost.samplers.choice import FIRST_STEP, SAMPLERS
@@ -150,8 +151,7 @@ def settings_of(target: Target, flux_prior: str, slope: float, chains: int, draw
         dust_prior="screen of known outline",
         dust_coordinate=target.dust_prior.coordinate,
         sigma_dust=float(target.sigma_dust),
-        slope_prior_mean=float(target.slope_prior.mean),
-        slope_prior_sd=float(target.slope_prior.variance) ** 0.5,
+        **described(target.slope_prior),
         chains=chains,
         draws=draws,
     )

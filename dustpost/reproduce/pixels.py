@@ -5,7 +5,7 @@ prior differs: every pixel has its own A and slope, and the package's own prior 
 colours on its dust-free fluxes,
 
     Y_i ~ Normal(f_i 10^(-0.4 k_i(delta) A), 1 / ivar_i),   ln f ~ colours of `StellarFlux`,
-    A ~ Exponential(0.3 mag),   delta ~ Normal(0.1, 0.35),
+    A ~ Exponential(0.3 mag),   delta ~ the package's own prior,
 
 with f integrated out (Laplace, as in the sampler), A on a grid of `DEPTHS` and delta at the
 `SLOPES` nodes of Gauss and Hermite: the posterior of each pixel is exact but for the grid.
@@ -116,7 +116,9 @@ def _grid(cutout: Cutout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     width = np.gradient(DEPTHS)
     width[[0, -1]] /= 2
     of_depth = width * np.exp(-DEPTHS / SCALE)
-    depth, slope = np.meshgrid(DEPTHS, of_slope.MEAN + of_slope.SD * node, indexing="ij")
+    slopes = of_slope.MEAN + of_slope.SD * node
+    mass = mass * np.exp(of_slope.slope_prior().log_wall(slopes))
+    depth, slope = np.meshgrid(DEPTHS, slopes, indexing="ij")
     joint = of_depth[:, None] * mass[None, :]
     return depth.ravel(), slope.ravel(), (joint / joint.sum()).ravel()
 

@@ -20,6 +20,7 @@ from blackjax.adaptation.step_size import dual_averaging_adaptation
 from jax import Array
 
 from dustpost import coordinates
+from dustpost.field_light import whole_flux
 from dustpost.likelihood import expected_cube, log_likelihood
 from dustpost.posterior import Position, Target
 from dustpost.samplers.choice import Sampler
@@ -31,7 +32,7 @@ MOST_MAPS = 200  # a chain; 3 MB of 64x64 pixels
 # gamma of dual averaging, whose customary 0.05 lets log steps jump by 0.5 from sweep to sweep still
 # after 40: acceptance then is a mean of those near 1 and near 0, and the averaged step too small
 CALM = 0.2
-FINE = 2**31 - 1  # of a sweep's key: far from those that its moves split off
+FINE, FIELD = 2**31 - 1, 2**31 - 2  # of a sweep's key: far from those that its moves split off
 STEP_CHANGE = 0.1  # relative, of the averaged step sizes over a chunk of a settled warm-up
 
 
@@ -45,9 +46,14 @@ _ADAPT = _DualAveraging(*dual_averaging_adaptation(ACCEPTANCE, gamma=CALM))
 
 
 class Scalars(NamedTuple):
-    """Numbers of one sweep; (chain, sweep, ...) once gathered."""
+    """Numbers of one sweep; (chain, sweep, ...) once gathered.
+
+    `flux` is that of all stars without their dust, `template_flux` the part of the host's one
+    spectrum, on which the prior is (`dustpost.field_light`).
+    """
 
     flux: Array
+    template_flux: Array
     slope: Array
     mean_attenuation: Array
     covering_fraction: Array
@@ -222,7 +228,7 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
     chains = states.position.slope.size
     where = axes(target)
     kernel = jax.vmap(sampler.kernel, in_axes=(0, 0, where, 0, None, None))
-    scalars = jax.vmap(_scalars, in_axes=(0, 0, where))
+    scalars = jax.vmap(_scalars, in_axes=(0, 0, 0, where))
     fine = jax.vmap(_fine, in_axes=(0, 0, where))
 
     def fine_of(keys, states):
@@ -245,7 +251,7 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
             name: _ADAPT.update(one, info.acceptance[name]) for name, one in adaptation.items()
         }
         seen = fine_of(keys, states)
-        return (states, adaptation, seen), (scalars(states, seen, target), info)
+        return (states, adaptation, seen), (scalars(keys, states, seen, target), info)
 
     adapt = jnp.asarray(adapt)
     inputs = split(key, chunk), jnp.arange(chunk)
@@ -267,19 +273,18 @@ def _fine(key: Array, state: Any, target: Target) -> Array:
     return target.fine(key, state.position.dust, state.galaxy.host, state.galaxy.transmission)
 
 
-def _scalars(state: Any, transmission: Array, target: Target) -> Scalars:
-    host = state.galaxy.host
+def _scalars(key: Array, state: Any, transmission: Array, target: Target) -> Scalars:
+    host, flux = state.galaxy.host, state.flux.value
     return Scalars(
-        flux=state.flux.value,
+        flux=whole_flux(jax.random.fold_in(key, FIELD), target, state.galaxy, flux),
+        template_flux=flux,
         slope=state.position.slope,
         mean_attenuation=coordinates.mean_attenuation(host, transmission, target.k_pivot),
         covering_fraction=coordinates.covering_fraction(
             host, transmission, target.k_pivot, target.covering_threshold
         ),
         log_screen=coordinates.log_screen(host, transmission),
-        log_likelihood=log_likelihood(
-            target.behind(state.galaxy), state.galaxy.templates, state.flux.value
-        ),
+        log_likelihood=log_likelihood(target.behind(state.galaxy), state.galaxy.templates, flux),
         energy=target.energy(state.position),
     )
 

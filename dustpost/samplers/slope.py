@@ -1,7 +1,8 @@
 """Slope given host and transmission, F collapsed: elliptical slice sampling.
 
-The prior of delta is normal, so the ellipse through the current value and a draw from the
-prior needs no tuning and always moves (Murray, Adams & MacKay 2010). The networks are not
+The prior of delta is a normal times a wall, which goes with the likelihood; the ellipse through
+the current value and a draw from the normal needs no tuning and always moves (Murray, Adams &
+MacKay 2010). The networks are not
 called: one sweep costs a handful of forward models.
 
 The bracket shrinks towards the current value, whose likelihood is above the level. In float32
@@ -65,16 +66,22 @@ def draw(
     log_likelihood : callable
         slope () -> ().
     prior : numpyro.distributions.Normal
+        Or a `WalledNormal`.
     """
-    here = log_likelihood(slope)
+    normal = dist.Normal(prior.loc, prior.scale)
+
+    def log_rest(slope):
+        return log_likelihood(slope) + prior.log_prob(slope) - normal.log_prob(slope)
+
+    here = log_rest(slope)
 
     def guarded(point):
-        still = jnp.abs(point[0] - slope) < LEAST * prior.variance**0.5
+        still = jnp.abs(point[0] - slope) < LEAST * prior.scale
         # from here on: to a likelihood of -1e5, ln u near 0 is lost in float32, and where the
         # data say nothing of the slope no point would ever lie above the slice
-        return jnp.where(still, jnp.inf, log_likelihood(point[0]) - here)
+        return jnp.where(still, jnp.inf, log_rest(point[0]) - here)
 
-    mean, variance = jnp.reshape(prior.mean, (1,)), jnp.reshape(prior.variance, (1,))
+    mean, variance = jnp.reshape(prior.loc, (1,)), jnp.reshape(prior.scale**2, (1,))
     step = blackjax.elliptical_slice.build_kernel(variance, mean)
     end, info = step(key, EllipSliceState(slope[None], jnp.zeros_like(here)), guarded)
     return end.position[0], Info(info.subiter)

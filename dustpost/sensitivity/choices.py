@@ -4,20 +4,18 @@ fitted          those of the fit
 flux_flat       p(F) = 1 for F > 0
 flux_colours    ln F ~ N(m, C), stellar colours and a free level
 flux_tight      ln F ~ N(m, C / 4): colours and level twice as tight
-slope_tight     delta ~ N(0.1, (0.35 / 2)^2)
-slope_wide      delta ~ N(0.1, (0.35 x 2)^2)
+slope_tight     delta's normal twice as tight, N(0.1, (0.35 / 2)^2), its wall as it is
+slope_wide      delta's normal twice as wide, N(0.1, (0.35 x 2)^2), its wall as it is
 """
 
 from typing import NamedTuple
-
-import numpyro.distributions as dist
 
 from dustpost.posterior import Target
 from dustpost.priors.spectrum import FlatFlux, StellarFlux
 
 
 class Choice(NamedTuple):
-    """A prior of F, and a factor on the prior sd of delta.
+    """A prior of F, and a factor on the sd of delta's normal.
 
     Attributes
     ----------
@@ -56,5 +54,5 @@ def under(choice: Choice, target: Target, colours: StellarFlux) -> Target:
     flux = {"colours": colours, "flat": FlatFlux(), "tight": tight}[choice.flux]
     return target.replace(
         flux_prior=flux,
-        slope_prior=dist.Normal(slope.mean, choice.slope * slope.variance**0.5),
+        slope_prior=type(slope)(slope.loc, choice.slope * slope.scale),
     )

@@ -65,7 +65,7 @@ def weights(tree: xr.DataTree, before: Target, after: Target) -> Weights:
     mean = posterior["mean_attenuation"].values
     ess = float(ranks.bulk_ess(mean[..., None])[0]) if mean.shape[1] >= 4 else mean.size
     ess = min(ess, mean.size) if ess > 0 else mean.size
-    flux, slope = posterior["F"].values, posterior["delta"].values
+    flux, slope = of_template(tree), posterior["delta"].values
     with np.errstate(invalid="ignore"):
         ratio = log_prior(after, flux, slope) - log_prior(before, flux, slope)
     if not np.isfinite(ratio).all():
@@ -77,6 +77,11 @@ def weights(tree: xr.DataTree, before: Target, after: Target) -> Weights:
     value = value / value.sum()
     k = max(k, normal_tail(flux, slope, before, after))
     return Weights(value.reshape(ratio.shape), k, ess / (ratio.size * np.sum(value**2)))
+
+
+def of_template(tree: xr.DataTree) -> np.ndarray:
+    """F of the host's one spectrum, on which its prior is, (chain, draw, band)."""
+    return tree["sample_stats"].get("F_template", tree["posterior"]["F"]).values
 
 
 def log_prior(target: Target, flux: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -94,7 +99,7 @@ def normal_tail(flux: np.ndarray, slope: np.ndarray, before: Target, after: Targ
     log_flux = log_of(flux).reshape(-1, flux.shape[-1])
     covariance = np.cov(np.column_stack([log_flux, slope.ravel()]), rowvar=False)
     precision = [
-        block_diag(flux_precision(target, log_flux.mean(axis=0)), 1 / target.slope_prior.variance)
+        block_diag(flux_precision(target, log_flux.mean(axis=0)), target.slope_prior.scale**-2)
         for target in (before, after)
     ]
     return float(np.linalg.eigvals(covariance @ (precision[0] - precision[1])).real.max())
