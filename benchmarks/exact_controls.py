@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.exact_targets import CHAINS, SEED, Cell, machine, measure, passes, run, tune
-from dustpost.posterior import Host, Position
+from dustpost.galaxy import Host, Position
 from dustpost.samplers import flux, hmc, split_gibbs
 from tests import exact_judge, exact_worlds, wrong_kernels
 

@@ -33,7 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dustpost.posterior import Position
+from dustpost.galaxy import Position
 from dustpost.samplers import gibbs
 from tests import exact_judge, exact_worlds
 

@@ -41,8 +41,8 @@ from numpyro.infer import MCMC, NUTS, init_to_value
 
 from benchmarks import kernels_world as world
 from benchmarks.exact_targets import machine
+from dustpost.galaxy import Position
 from dustpost.model import model
-from dustpost.posterior import Position
 from dustpost.samplers import annealed, flux, gibbs, hmc, orbit, split_gibbs
 from tests.wrong_kernels import simpson_chord, with_ratio
 

@@ -30,9 +30,10 @@ from benchmarks.exact_targets import machine
 from benchmarks.named_views import named
 from dustpost.coordinates import clean_from_image
 from dustpost.diagnostics.ranks import bulk_ess, rhat
+from dustpost.galaxy import Position
 from dustpost.io.cutout import Cutout
 from dustpost.networks.diffusion import perturb
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.priors import slope
 from dustpost.priors.peak import PEAK
 from dustpost.reproduce import trial

@@ -8,7 +8,8 @@ import numpy as np
 from jax import Array
 
 from dustpost import coordinates
-from dustpost.posterior import Galaxy, Position, Target
+from dustpost.galaxy import Galaxy, Position
+from dustpost.posterior import Target
 from dustpost.samplers import gibbs
 
 RELAX, RELAX_STEP, LEAPFROG = 100, 0.25, 8

@@ -27,10 +27,11 @@ from astropy.io import fits
 from dustpost import coordinates
 from dustpost.assemble import build_target
 from dustpost.diagnostics.ranks import bulk_ess, rhat
+from dustpost.galaxy import Position
 from dustpost.io.cutout import Cutout, Truth
 from dustpost.mock import cutout_of, draw_view, expose_cutout
 from dustpost.networks.diffusion import perturb
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.priors.slope import distance
 from dustpost.samplers import annealed, burn_in, run
 from dustpost.samplers.choice import FIRST_STEP, SAMPLERS

@@ -27,7 +27,7 @@ class Evaluation(NamedTuple):
         Gradient of the explicit part; where there is no score, of `log_prior` as well, for one
         pull-back serves both.
     galaxy : Galaxy
-        What the position stands for, see `dustpost.posterior`.
+        What the position stands for, see `dustpost.galaxy`.
     log_prior : Array, ()
         Log of the networks' density up to a constant, where the block has a `log_prior`.
     """

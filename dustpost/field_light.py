@@ -17,7 +17,8 @@ from jax import Array
 
 from dustpost.colour_covariance import band_sums, draw_field
 from dustpost.forward import convolve
-from dustpost.posterior import Galaxy, Target
+from dustpost.galaxy import Galaxy
+from dustpost.posterior import Target
 
 
 def whole_flux(key: Array, target: Target, galaxy: Galaxy, flux: Array) -> Array:

@@ -17,8 +17,6 @@ a prior of both latents, together with the dust given the noisy host, p_sigma(x 
 p_sigma(x | S*), there is no cross term, and all may move at once.
 """
 
-from typing import NamedTuple
-
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -30,64 +28,13 @@ from dustpost.attenuation import pivot_attenuation
 from dustpost.block import Block, Explicit, make_block
 from dustpost.colour_of_dust import follow_dust
 from dustpost.forward import templates
+from dustpost.galaxy import Dust, Galaxy, Host, Position
 from dustpost.likelihood import fit_flux
 from dustpost.networks.diffusion import score_from_denoised
 from dustpost.observation import Observation
 from dustpost.priors import fine, grain
 from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
 from dustpost.priors.spectrum import FluxPrior
-
-
-class Position(NamedTuple):
-    """Latents of one galaxy: host z (y, x), dust x (y, x), slope delta ()."""
-
-    host: Array
-    dust: Array
-    slope: Array
-
-
-class Host(NamedTuple):
-    """A host's latent z, S that it stands for, (y, x) each, and log p_sigma(z), 0 if unknown."""
-
-    latent: Array
-    image: Array
-    log_density: Array | float = 0.0
-
-
-class Dust(NamedTuple):
-    """D (y, x), the score of p_sigma(x | host), its cross term: the gradient by z, and its log.
-
-    The last is 0 where it is unknown, and known up to a constant (under cut, one that
-    depends on z).
-    """
-
-    transmission: Array
-    score: Array
-    cross: Array
-    log_density: Array | float = 0.0
-
-
-class Galaxy(NamedTuple):
-    """What a position stands for, and the flux integral there.
-
-    Attributes
-    ----------
-    host, transmission : Array, (y, x)
-        S and D.
-    templates : Array, (band, y, x)
-        Model at unit flux.
-    estimate, precision : Array, (band,)
-        Likelihood of the fluxes: F^ and P.
-    log_evidence : Array, ()
-        Log of int exp(-sum P (F - F^)^2 / 2) p(F) dF, by Laplace where it must be.
-    """
-
-    host: Array
-    transmission: Array
-    templates: Array
-    estimate: Array
-    precision: Array
-    log_evidence: Array
 
 
 @flax.struct.dataclass

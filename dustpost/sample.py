@@ -23,9 +23,10 @@ from dustpost.assemble import build_target, leapfrogs
 from dustpost.diagnostics import ranks
 from dustpost.diagnostics.convergence import RHAT_GOOD
 from dustpost.errors import DustpostError
+from dustpost.galaxy import Position
 from dustpost.gather import gather, prior_of_dust
 from dustpost.io.cutout import Cutout
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.progress import Stage, quiet
 from dustpost.results import to_tree
 from dustpost.samplers import run

@@ -12,9 +12,10 @@ from jax import Array
 
 from dustpost.assemble import build_target, leapfrogs
 from dustpost.coordinates import STRETCH, clean_from_image
+from dustpost.galaxy import Position
 from dustpost.io.cutout import Cutout
 from dustpost.networks.diffusion import perturb
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.progress import Stage, quiet
 from dustpost.samplers import annealed, burn_in
 from dustpost.samplers import map as climb

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dustpost.posterior import Position, Target
+from dustpost.galaxy import Position
+from dustpost.posterior import Target
 from dustpost.progress import Stage, quiet
 from dustpost.samplers import run, side_by_side
 from dustpost.samplers.choice import SAMPLERS

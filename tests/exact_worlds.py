@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import softmax
 
+from dustpost.galaxy import Position
 from dustpost.observation import Observation
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from tests.log_linear import (
     DUST_SIGMA,
     EULER,

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost import coordinates
+from dustpost.galaxy import Position
 from dustpost.observation import Observation
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.priors.gaussian import GaussianPrior, matern_power
 from dustpost.priors.slope import slope_prior
 from dustpost.priors.spectrum import StellarFlux

@@ -21,9 +21,10 @@ import numpyro.distributions as dist
 from jax import Array
 from scipy.fft import dct
 
+from dustpost.galaxy import Galaxy, Host
 from dustpost.networks.diffusion import score_from_denoised, variance_exploding
 from dustpost.observation import Observation
-from dustpost.posterior import Galaxy, Host, Target
+from dustpost.posterior import Target
 from dustpost.priors.slope import slope_prior
 
 SIDE = 64

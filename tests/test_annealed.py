@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dustpost.errors import DustpostError
+from dustpost.galaxy import Position
 from dustpost.networks.diffusion import variance_preserving
-from dustpost.posterior import Position
 from dustpost.samplers import annealed, gibbs, langevin
 from tests import gaussian_world as world
 

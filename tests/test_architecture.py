@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "dustpost"
 LAYERS = (
     ("errors", "findings", "data"),
     ("attenuation", "bands", "milky_way", "observation", "forward", "likelihood", "coordinates")
-    + ("colour_covariance", "colour_of_dust", "model_error"),
+    + ("colour_covariance", "colour_of_dust", "model_error", "galaxy"),
     ("networks",),
     ("priors",),
     ("block", "posterior", "simulate", "colour", "field_light"),

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.exact_controls import of_kernel
 from benchmarks.exact_targets import ESS, Cell, measure, of_gibbs
-from dustpost.posterior import Host, Position
+from dustpost.galaxy import Host, Position
 from tests import exact_worlds, wrong_kernels
 
 SIDE, DRAWS = 16, 2000

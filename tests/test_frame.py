@@ -7,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from dustpost.coordinates import clean_from_image, image_from_clean
-from dustpost.posterior import Host
+from dustpost.galaxy import Host
 from dustpost.samplers import directions, frame, gibbs
 from tests import gaussian_world as world
 from tests.test_gibbs import z_scores

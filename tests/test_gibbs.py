@@ -16,8 +16,8 @@ import pytest
 from dustpost import coordinates
 from dustpost.diagnostics.geweke import geweke_z
 from dustpost.errors import DustpostError
+from dustpost.galaxy import Position
 from dustpost.likelihood import log_likelihood
-from dustpost.posterior import Position
 from dustpost.samplers import flux, gibbs
 from tests import gaussian_world as world
 

@@ -6,7 +6,7 @@ import pytest
 
 from dustpost.attenuation import band_attenuation
 from dustpost.errors import DustpostError
-from dustpost.posterior import Position
+from dustpost.galaxy import Position
 from dustpost.samplers import gibbs, grey
 from tests import gaussian_world as world
 from tests.test_gibbs import z_scores

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dustpost.posterior import Position
+from dustpost.galaxy import Position
 from dustpost.samplers import langevin
 from tests import gaussian_world as world
 

@@ -12,9 +12,9 @@ from numpyro.infer import MCMC, NUTS, Predictive, init_to_value
 
 from dustpost.colour_covariance import with_colour
 from dustpost.errors import DustpostError
+from dustpost.galaxy import Position
 from dustpost.likelihood import log_likelihood
 from dustpost.model import PriorDistribution, model
-from dustpost.posterior import Position
 from dustpost.priors.gaussian import GaussianPrior
 from dustpost.priors.spectrum import FlatFlux
 from dustpost.samplers import gibbs

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost import coordinates
+from dustpost.galaxy import Position
 from dustpost.likelihood import log_likelihood
-from dustpost.posterior import Position
 from dustpost.samplers import annealed, flux, gibbs, split_gibbs
 from tests import gaussian_world as world
 

@@ -9,8 +9,8 @@ import pytest
 
 from dustpost import multimodal
 from dustpost.diagnostics.modes import modes
+from dustpost.galaxy import Galaxy, Position
 from dustpost.ladder import world
-from dustpost.posterior import Galaxy, Position
 from dustpost.samplers import gibbs, tempered
 from dustpost.samplers.choice import Sampler
 from dustpost.samplers.flux import Flux

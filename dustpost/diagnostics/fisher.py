@@ -20,7 +20,8 @@ from jax.flatten_util import ravel_pytree
 
 from dustpost import coordinates
 from dustpost.colour_covariance import weighted
-from dustpost.posterior import Host, Position, Target
+from dustpost.galaxy import Host, Position
+from dustpost.posterior import Target
 from dustpost.priors.slope import precision as slope_precision
 from dustpost.samplers import curvature
 from dustpost.samplers.curvature import flux_precision

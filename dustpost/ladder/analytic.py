@@ -12,9 +12,10 @@ from jax import Array
 
 from dustpost import coordinates
 from dustpost.diagnostics import fisher, fisher_pixels, ranks
+from dustpost.galaxy import Position
 from dustpost.ladder import world
 from dustpost.networks.diffusion import perturb
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.progress import Stage, quiet
 from dustpost.samplers import map as climb
 from dustpost.samplers import run, side_by_side

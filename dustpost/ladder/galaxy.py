@@ -15,10 +15,11 @@ from dustpost.attenuation import band_attenuation
 from dustpost.bands import effective_wavelength
 from dustpost.diagnostics import fisher, fisher_pixels
 from dustpost.draws import Draws
+from dustpost.galaxy import Position
 from dustpost.gather import traced
 from dustpost.io.cutout import Cutout, Truth
 from dustpost.ladder import world
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.priors.slope import described
 from dustpost.results import to_tree
 from dustpost.samplers import run

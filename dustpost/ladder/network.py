@@ -17,11 +17,12 @@ from dustpost import coordinates
 from dustpost.attenuation import band_attenuation
 from dustpost.diagnostics import fisher
 from dustpost.forward import templates
+from dustpost.galaxy import Position
 from dustpost.io.cutout import Cutout, Truth
 from dustpost.io.read import to_observation
 from dustpost.ladder.world import MAGNITUDE
 from dustpost.mock import cutout_of, draw_view
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.priors.screen import covered
 from dustpost.sample import sample
 from dustpost.settings import Settings

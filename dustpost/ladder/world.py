@@ -16,8 +16,9 @@ from jax import Array
 
 from dustpost.bands import effective_wavelength, filter_nodes
 from dustpost.forward import templates
+from dustpost.galaxy import Position
 from dustpost.observation import Observation
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.priors import spectrum
 from dustpost.priors.gaussian import GaussianPrior, matern_power
 from dustpost.priors.screen import ScreenPrior, covered, uniform_power

@@ -23,7 +23,8 @@ import numpy as np
 from jax import Array
 
 from dustpost.errors import DustpostError
-from dustpost.posterior import Position, Target
+from dustpost.galaxy import Position
+from dustpost.posterior import Target
 from dustpost.samplers import curvature
 
 STEP = 0.1  # a normal whose precision is the mass comes out 1.3 % too wide in sd

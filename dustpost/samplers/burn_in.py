@@ -10,8 +10,9 @@ from functools import partial
 import jax
 from jax import Array
 
+from dustpost.galaxy import Position
 from dustpost.likelihood import temper
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.samplers import annealed, langevin
 from dustpost.samplers.choice import FIRST_STEP, Sampler
 from dustpost.samplers.side_by_side import axes, of_chains, split, strong

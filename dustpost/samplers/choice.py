@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.posterior import Galaxy, Position, Target
+from dustpost.galaxy import Galaxy, Position
+from dustpost.posterior import Target
 from dustpost.samplers import annealed, flux, gibbs, split_gibbs
 
 FIRST_STEP = 0.3  # of an adapted move, where its adaptation begins

@@ -15,7 +15,8 @@ from jax import Array
 
 from dustpost.attenuation import band_attenuation
 from dustpost.coordinates import STRETCH
-from dustpost.posterior import Galaxy, Position, Target
+from dustpost.galaxy import Galaxy, Position
+from dustpost.posterior import Target
 
 
 def dust_precision(target: Target, galaxy: Galaxy, slope: Array) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.posterior import Galaxy
+from dustpost.galaxy import Galaxy
 from dustpost.priors.spectrum import FluxPrior
 
 

@@ -19,7 +19,8 @@ from jax import Array
 
 from dustpost.coordinates import clean_from_image
 from dustpost.errors import DustpostError
-from dustpost.posterior import Galaxy, Position, Target
+from dustpost.galaxy import Galaxy, Position
+from dustpost.posterior import Target
 from dustpost.samplers import curvature, directions, flux, grey, orbit
 from dustpost.samplers.frame import Frame
 from dustpost.samplers.moves import HMC, MOVES

@@ -25,7 +25,8 @@ from jax import Array
 
 from dustpost import coordinates
 from dustpost.attenuation import band_attenuation
-from dustpost.posterior import Galaxy, Position, Target
+from dustpost.galaxy import Galaxy, Position
+from dustpost.posterior import Target
 from dustpost.samplers import slope
 
 

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from dustpost.posterior import Position, Target
+from dustpost.galaxy import Position
+from dustpost.posterior import Target
 
 STEP = 0.2  # in units of the masses' scale; at 0.3 the bias is seen in the likelihood
 DAMPING = 0.97  # share of the momentum that survives a step

@@ -21,7 +21,8 @@ import optax
 from jax import Array
 
 from dustpost.coordinates import clean_from_image
-from dustpost.posterior import Galaxy, Position, Target
+from dustpost.galaxy import Galaxy, Position
+from dustpost.posterior import Target
 
 CHUNK = 20
 HALF_LIFE = 50

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from dustpost.posterior import Galaxy, Host, Position
+from dustpost.galaxy import Galaxy, Host, Position
 from dustpost.samplers import frame, grey, hmc, orbit, slope
 
 

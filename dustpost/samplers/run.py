@@ -21,8 +21,9 @@ from jax import Array
 
 from dustpost import coordinates
 from dustpost.field_light import whole_flux
+from dustpost.galaxy import Position
 from dustpost.likelihood import expected_cube, log_likelihood
-from dustpost.posterior import Position, Target
+from dustpost.posterior import Target
 from dustpost.samplers.choice import Sampler
 from dustpost.samplers.side_by_side import axes, of_chains, split, strong
 

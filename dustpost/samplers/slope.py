@@ -19,7 +19,8 @@ import numpyro.distributions as dist
 from blackjax.mcmc.elliptical_slice import EllipSliceState
 from jax import Array
 
-from dustpost.posterior import Galaxy, Target
+from dustpost.galaxy import Galaxy
+from dustpost.posterior import Target
 
 LEAST = 1e-6  # in prior sd; a step this small is no step
 

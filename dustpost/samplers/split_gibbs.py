@@ -31,9 +31,10 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from dustpost import coordinates
+from dustpost.galaxy import Galaxy, Position
 from dustpost.networks import edm
 from dustpost.networks.diffusion import Level, ancestral
-from dustpost.posterior import Galaxy, Position, Target
+from dustpost.posterior import Target
 from dustpost.samplers import annealed, curvature, flux, hmc
 
 LEVELS = 24  # of each reverse diffusion

@@ -31,7 +31,8 @@ from blackjax.smc.solver import dichotomy
 from jax import Array
 
 from dustpost import likelihood
-from dustpost.posterior import Position, Target
+from dustpost.galaxy import Position
+from dustpost.posterior import Target
 from dustpost.samplers.choice import Sampler
 
 KEPT = 0.9  # effective share of the particles after a step of b
