@@ -219,6 +219,8 @@ def _listed(values: np.ndarray) -> str:
 def _acceptances(tree: xr.DataTree) -> str:
     lines = []
     for name, variable in tree["sample_stats"].data_vars.items():
+        if "band" in variable.dims:  # F_template: no number of the sampler's
+            continue
         values = variable.values.astype(float)
         per_chain = ", ".join(_brief(v) for v in values.mean(axis=1))
         unit = escape(variable.attrs.get("units", ""))

@@ -10,7 +10,7 @@ prior           delta, mean_attenuation, covering_fraction, log_screen, contrast
 degeneracy      see `diagnostics.degeneracy`
 maps            {D, A, S}_{mean, sd, q16, q50, q84}, {D, A}_{rhat, ess}, A_prior_sd,
                 A_inform (posterior over prior sd), model_mean (band, y, x)
-sample_stats    one variable per entry of `Draws.stats`
+sample_stats    one variable per entry of `Draws.stats`; F_template, the part of F under its prior
 observed_data   data, ivar (band, y, x)
 constant_data   k, wavelength, psf and the numbers of `Draws.settings`; its words are attributes
 truth           where the cutout knows it: F, S, D, A and the scalars

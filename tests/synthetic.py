@@ -122,6 +122,7 @@ def make_draws(size=32, chains=4, length=400, every=10, seed=1, phi=0.3, offset=
     }
     return Draws(
         flux=flux,
+        template_flux=0.98 * flux,
         slope=slope,
         mean_attenuation=mean,
         covering_fraction=np.clip(0.4 + 0.04 * ar1(rng, series, phi), 0, 1),

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 from dustpost.errors import DustpostError
 from dustpost.galaxy import Position
 from dustpost.networks.diffusion import variance_preserving
+from dustpost.priors.slope import MEAN, SD
 from dustpost.samplers import annealed, gibbs, langevin
 from tests import gaussian_world as world
 
@@ -45,7 +47,7 @@ def ends(run, target, ladder, steps, host, chains=CHAINS):
 
 def test_prior_is_reached_with_the_bias_that_is_predicted():
     """Every Fourier mode's variance is the prior's over 1 - step P / 4 mass, to its error."""
-    target = without_data(world.brisk_target())
+    target = without_data(world.brisk_target()).replace(slope_prior=dist.Normal(MEAN, SD))
     ladder = annealed.geometric((2.0, 0.5), target, 6)
     step = 0.8  # large, for the bias to be seen
     last, info = ends(

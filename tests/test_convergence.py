@@ -172,6 +172,18 @@ def test_exact_draws_are_no_matter_of_acceptance():
     assert not any(f.code == "acceptance" for f in found(make_draws(8)))  # slope accepts 1
 
 
+def test_slope_beyond_the_wall_of_its_prior():
+    """At 0.73 the normal is 1.8 sd down and the wall 2.3: together about 3."""
+    draws = make_draws(8)
+    walled = {"slope_prior_wall": 0.5, "slope_prior_softness": 0.1}
+    beyond = draws._replace(slope=np.where(np.arange(400) < 20, 0.76, 0.7) + 0 * draws.slope)
+    assert "delta-edge" not in codes(found(beyond), "warning")
+    wall = with_setting(beyond, **walled)
+    assert "delta-edge" in codes(found(wall), "warning")
+    below = with_setting(draws._replace(slope=0.7 + 0 * draws.slope), **walled)
+    assert "delta-edge" not in codes(found(below), "warning")
+
+
 def test_slope_at_the_edge_of_its_prior():
     draws = make_draws(8)
     assert "delta-edge" in codes(found(draws._replace(slope=draws.slope + 1.3)), "error")
