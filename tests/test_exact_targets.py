@@ -59,7 +59,7 @@ def test_kernels_reach_the_exact_posterior(name):
 
 def test_a_ratio_by_the_trapezoid_on_the_nodes_is_seen():
     """Negative control: it sees its own error no more than no ratio at all would."""
-    cell = Cell("skewed", ("control",), 0.45, 4, 300)
+    cell = Cell("skewed", ("control",), 0.45, 4, 2000)
     wrong = wrong_kernels.with_ratio(wrong_kernels.trapezoid)
     found = measure(exact_worlds.skewed(side=SIDE), cell, of_kernel(wrong, 4), 3)
     assert found["least ess"] > ESS
