@@ -29,6 +29,7 @@ import xarray as xr
 from benchmarks.exact_targets import machine
 from benchmarks.named_views import named
 from dustpost.coordinates import clean_from_image
+from dustpost.diagnostics.convergence import DEEPEST
 from dustpost.diagnostics.ranks import bulk_ess, rhat
 from dustpost.galaxy import Position
 from dustpost.io.cutout import Cutout
@@ -51,7 +52,6 @@ SCALARS = ("mean_attenuation", "covering_fraction", "log_screen", "delta")
 KNOWN = ("mean_attenuation", "covering_fraction", "slope")
 LIMIT = 1.02  # of R-hat
 EDGE = 3.0  # prior sd of delta, see `slope.distance`
-DEEPEST = 3.0  # mag, of the mean attenuation that the dust's networks were trained on
 
 
 def begin_far_apart(cutout: Cutout, truth: Known, settings: Settings):

@@ -126,8 +126,9 @@ def check_shapes(draws: Draws, cutout: Cutout) -> None:
     }
     found = {name: getattr(draws, name) for name in wanted} | draws.stats
     wanted |= dict.fromkeys(draws.stats, series)
-    if draws.attenuated_flux is not None:
-        found["attenuated_flux"], wanted["attenuated_flux"] = draws.attenuated_flux, wanted["flux"]
+    for name in ("attenuated_flux", "template_flux"):
+        if getattr(draws, name) is not None:
+            found[name], wanted[name] = getattr(draws, name), wanted["flux"]
     for name, shape in wanted.items():
         if np.shape(found[name]) != shape:
             raise ValueError(f"Draws.{name} has shape {np.shape(found[name])}, not {shape}")

@@ -184,6 +184,17 @@ def test_slope_beyond_the_wall_of_its_prior():
     assert "delta-edge" not in codes(found(below), "warning")
 
 
+def test_deeper_dust_than_the_networks_know():
+    """Though the chains agree; dust without a network may be as deep as it is."""
+    draws = make_draws(8)
+    deep = draws._replace(mean_attenuation=draws.mean_attenuation + 3.5)
+    assert "too-deep" in codes(found(deep), "error")
+    few = draws.mean_attenuation + 3.5 * (np.arange(400) < 20)
+    assert "too-deep" in codes(found(draws._replace(mean_attenuation=few)), "warning")
+    of_none = found(with_setting(deep, dust_checkpoint_sha256=""))
+    assert not any(f.code == "too-deep" for f in of_none + found(draws))
+
+
 def test_slope_at_the_edge_of_its_prior():
     draws = make_draws(8)
     assert "delta-edge" in codes(found(draws._replace(slope=draws.slope + 1.3)), "error")

@@ -45,6 +45,7 @@ def one_band(cutout, draws):
     )
     fewer = draws._replace(
         flux=draws.flux[..., :1],
+        template_flux=None,
         attenuated_flux=None,
         model=draws.model[:1],
         settings=draws.settings | {"k": [1.0]},

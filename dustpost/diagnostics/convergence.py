@@ -7,6 +7,7 @@ R-hat           above 1.01 a warning, above 1.05 (or nan) an error
 bulk, tail ESS  below 400 a warning, below 100 (or nan) an error; all chains together
 pixels          share of the light where R-hat of A exceeds 1.1: 5% a warning, 25% an error
 delta           1% of the draws beyond 3 prior sd a warning, half of them an error
+mean A          the same beyond 3 mag, more than the dust's networks saw in training
 
 Every comparison is written so that a nan fails it.
 """
@@ -26,6 +27,7 @@ RHAT_GOOD, RHAT_BAD = 1.01, 1.05
 ESS_GOOD, ESS_BAD = 400, 100
 PIXEL_RHAT, LIGHT_GOOD, LIGHT_BAD = 1.1, 0.05, 0.25
 EDGE, EDGE_GOOD, EDGE_BAD = 3.0, 0.01, 0.5
+DEEPEST = 3.0  # mag, of the mean attenuation of galaxies that the dust's networks learnt from
 
 
 def check(tree: xr.DataTree, rows: list[Row] | None = None) -> list[Finding]:
@@ -53,6 +55,7 @@ def check(tree: xr.DataTree, rows: list[Row] | None = None) -> list[Finding]:
         *proposals.left_behind(tree),
         *proposals.unadjusted(tree),
         *_slope_edge(tree),
+        *_too_deep(tree),
         *proposals.curl(tree),
     ]
     if all(f.level == "info" for f in findings):
@@ -226,4 +229,20 @@ def _slope_edge(tree: xr.DataTree) -> Iterable[Finding]:
             f"delta lies beyond {EDGE:.0f} sd of its prior ({slope.words(settings)}) in "
             f"{share:.0%} of the draws: a sign of a host unlike the host prior, of unmatched PSFs "
             "or of a noise level sigma that is too large, before it is one of odd dust.",
+        )
+
+
+def _too_deep(tree: xr.DataTree) -> Iterable[Finding]:
+    """Chains that agree beyond what the networks know: none of R-hat's business."""
+    if not settings_of(tree).get("dust_checkpoint_sha256"):  # no network
+        return
+    depth = tree["posterior"]["mean_attenuation"].values
+    share = float((depth > DEEPEST).mean())
+    if share > EDGE_GOOD:
+        yield Finding(
+            "warning" if share <= EDGE_BAD else "error",
+            "too-deep",
+            f"Mean A exceeds {DEEPEST:g} mag in {share:.0%} of the draws, more than the dust's "
+            "networks saw in training: a screen that the host undoes, before it is that much "
+            "dust; check the redshift, and that the galaxy is whole and its neighbours masked.",
         )
