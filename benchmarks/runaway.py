@@ -29,7 +29,7 @@ import xarray as xr
 from benchmarks.exact_targets import machine
 from benchmarks.named_views import named
 from dustpost.coordinates import clean_from_image
-from dustpost.diagnostics.convergence import DEEPEST
+from dustpost.diagnostics.convergence import DEEPEST, EDGE, EDGE_BAD
 from dustpost.diagnostics.ranks import bulk_ess, rhat
 from dustpost.galaxy import Position
 from dustpost.io.cutout import Cutout
@@ -51,7 +51,6 @@ SCREEN = 10**-0.4  # 1 mag at the pivot
 SCALARS = ("mean_attenuation", "covering_fraction", "log_screen", "delta")
 KNOWN = ("mean_attenuation", "covering_fraction", "slope")
 LIMIT = 1.02  # of R-hat
-EDGE = 3.0  # prior sd of delta, see `slope.distance`
 
 
 def begin_far_apart(cutout: Cutout, truth: Known, settings: Settings):
@@ -125,7 +124,7 @@ def table(lines: list[dict]) -> str:
         rows.append("| " + " | ".join(cells) + " |")
     fine = [line for line in lines if "error" not in line]
     agree = sum(max(line["rhat"].values()) < LIMIT for line in fine)
-    away = sum(line["deepest"] > DEEPEST or line["delta_beyond"] > 0.5 for line in fine)
+    away = sum(line["deepest"] > DEEPEST or line["delta_beyond"] > EDGE_BAD for line in fine)
     rows.append(f"{agree} of {len(lines)} have R-hat < {LIMIT}; {away} have a chain run away")
     return "\n".join(rows)
 

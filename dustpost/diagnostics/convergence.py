@@ -221,15 +221,13 @@ def _slope_edge(tree: xr.DataTree) -> Iterable[Finding]:
         return
     delta = tree["posterior"]["delta"].values
     out = np.asarray(slope.distance(prior, delta[np.isfinite(delta)]))
-    share = float((out > EDGE).sum() / delta.size)
-    if share > EDGE_GOOD:
-        yield Finding(
-            "warning" if share <= EDGE_BAD else "error",
-            "delta-edge",
-            f"delta lies beyond {EDGE:.0f} sd of its prior ({slope.words(settings)}) in "
-            f"{share:.0%} of the draws: a sign of a host unlike the host prior, of unmatched PSFs "
-            "or of a noise level sigma that is too large, before it is one of odd dust.",
-        )
+    yield from _beyond(
+        "delta-edge",
+        float((out > EDGE).sum() / delta.size),
+        f"delta lies beyond {EDGE:.0f} sd of its prior ({slope.words(settings)}) in {{share}} of "
+        "the draws: a sign of a host unlike the host prior, of unmatched PSFs or of a noise "
+        "level sigma that is too large, before it is one of odd dust.",
+    )
 
 
 def _too_deep(tree: xr.DataTree) -> Iterable[Finding]:
@@ -237,12 +235,17 @@ def _too_deep(tree: xr.DataTree) -> Iterable[Finding]:
     if not settings_of(tree).get("dust_checkpoint_sha256"):  # no network
         return
     depth = tree["posterior"]["mean_attenuation"].values
-    share = float((depth > DEEPEST).mean())
+    yield from _beyond(
+        "too-deep",
+        float((depth > DEEPEST).mean()),
+        f"Mean A exceeds {DEEPEST:g} mag in {{share}} of the draws, more than the dust's networks "
+        "saw in training: a screen that the host undoes, before it is that much dust; check the "
+        "redshift, and that the galaxy is whole and its neighbours masked.",
+    )
+
+
+def _beyond(code: str, share: float, message: str) -> Iterable[Finding]:
+    """A finding on the share of the draws that lie where none should."""
     if share > EDGE_GOOD:
-        yield Finding(
-            "warning" if share <= EDGE_BAD else "error",
-            "too-deep",
-            f"Mean A exceeds {DEEPEST:g} mag in {share:.0%} of the draws, more than the dust's "
-            "networks saw in training: a screen that the host undoes, before it is that much "
-            "dust; check the redshift, and that the galaxy is whole and its neighbours masked.",
-        )
+        level = "warning" if share <= EDGE_BAD else "error"
+        yield Finding(level, code, message.format(share=f"{share:.0%}"))
