@@ -39,7 +39,8 @@ def test_draws_use_the_threshold_of_the_target():
     galaxy = target.galaxy(position)
     threshold = float(jnp.median(coordinates.attenuation(galaxy.transmission, 1.0)))
     state = gibbs.State(position, galaxy, flux.Flux(value, jnp.zeros(())))
-    scalars = run._scalars(state, galaxy.transmission, target.replace(covering_threshold=threshold))
+    target = target.replace(covering_threshold=threshold)
+    scalars = run._scalars(jax.random.key(1), state, galaxy.transmission, target)
     expected = coordinates.covering_fraction(galaxy.host, galaxy.transmission, 1.0, threshold)
     np.testing.assert_allclose(scalars.covering_fraction, expected, rtol=1e-5)
     assert 0.1 < expected < 0.9
