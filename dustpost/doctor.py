@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dustpost import amount
 from dustpost.errors import DustpostError
 from dustpost.findings import Finding
 from dustpost.forward import templates
@@ -91,6 +92,11 @@ def _weights() -> list[Finding]:
             findings.append(Finding("info", "weights", text))
         except DustpostError as error:
             findings.append(Finding("error", "weights", str(error)))
+    try:
+        text = f"amount of dust, sha256 {amount.weights()[:16]}"
+        findings.append(Finding("info", "weights", text))
+    except DustpostError as error:
+        findings.append(Finding("error", "weights", str(error)))
     return findings
 
 

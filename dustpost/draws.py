@@ -90,6 +90,8 @@ SETTINGS = {
     "slope_prior_sd": "its sd",
     "slope_prior_wall": "delta beyond which the prior falls faster, see priors.slope",
     "slope_prior_softness": "sd of the normal by which it falls there",
+    "image_alone_q05": "5 % of the mean A in mag that the image alone tells, see amount; to _q95",
+    "image_alone_missing": "why it tells none",
     "covering_threshold": "A in mag above which a pixel counts as covered",
     "noise_inflation": "factor on the noise sd",
     "model_error": "sd of what the model misses, over the local flux; part of the noise",

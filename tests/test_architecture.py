@@ -19,7 +19,7 @@ LAYERS = (
     ("samplers", "model"),
     ("io", "draws", "results", "diagnostics"),
     ("plots", "assumptions", "verdict", "report"),
-    ("settings", "progress", "mock", "outputs", "assemble", "starts", "warm_up")
+    ("settings", "progress", "mock", "outputs", "amount", "assemble", "starts", "warm_up")
     + ("gather", "sample")
     + ("pairs", "train", "doctor"),
     ("ladder", "reproduce", "sensitivity", "multimodal"),

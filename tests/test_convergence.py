@@ -195,6 +195,15 @@ def test_deeper_dust_than_the_networks_know():
     assert not any(f.code == "too-deep" for f in of_none + found(draws))
 
 
+def test_an_amount_of_dust_that_the_image_does_not_tell():
+    draws = make_draws(8)
+    middle = float(draws.mean_attenuation.mean())
+    around = with_setting(draws, image_alone_q05=0.5 * middle, image_alone_q95=2 * middle)
+    below = with_setting(draws, image_alone_q05=0.0, image_alone_q95=0.5 * middle)
+    assert not any(f.code == "image-alone" for f in found(around) + found(draws))
+    assert "image-alone" in codes(found(below), "warning")
+
+
 def test_slope_at_the_edge_of_its_prior():
     draws = make_draws(8)
     assert "delta-edge" in codes(found(draws._replace(slope=draws.slope + 1.3)), "error")

@@ -15,7 +15,7 @@ import jax
 from jax import Array
 
 from dustpost.networks import edm
-from dustpost.networks.diffusion import Level, perturb, score_from_denoised, variance_preserving
+from dustpost.networks.diffusion import Level, score_from_denoised, variance_preserving
 from dustpost.networks.joint import HOST_ENDS, rebuild
 from dustpost.priors import peak
 from dustpost.priors.joint import JointPrior, load_joint_prior
@@ -95,7 +95,7 @@ class SimHostPrior:
         levels = edm.ladder(highest, lowest if held else noise / scale, joint.steps)
         host = edm.reverse_diffusion(second, joint.denoise_host, start, levels, joint.churn)
         if held:
-            return perturb(third, peak.hold(host), level)
+            return peak.perturb(third, host, level)
         return scale * host
 
 

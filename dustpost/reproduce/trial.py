@@ -32,7 +32,7 @@ from dustpost.sample import sample_many
 from dustpost.settings import PAPERS_MODEL, Settings
 from dustpost.starts import find_map, map_target
 
-FORMAT = 3  # of a kept result; raise it where their meaning changes (3: F holds the field, a wall)
+FORMAT = 4  # of a kept result; raise it where their meaning changes (4: the peak is held tight)
 VARIANTS = ("fiducial", "monochromatic")  # the paper's
 MODEL = "model"  # one colour and one curve: what the fits assume
 # what the MAP does not depend on

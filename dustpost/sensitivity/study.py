@@ -34,7 +34,7 @@ from dustpost.sensitivity.reweigh import Weights, pixel_bound, weights
 from dustpost.settings import Settings
 
 TABLE, FIGURE, FOLDER = "sensitivity.ecsv", "sensitivity.png", "sensitivity"
-FORMAT = 2  # of a kept posterior; raise it where its meaning changes
+FORMAT = 3  # of a kept posterior; raise it where its meaning changes
 REDRAW = ("none", "untrusted", "all")
 
 
