@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from dustpost.networks.batches import dihedral
+
 FAINT = 0.03  # mag
 BINS, DEEPEST = 28, 5.6  # of g; 4 mag
 SOFT = 2.0  # noise levels that a colour is softened by
@@ -96,8 +98,9 @@ def loss(parameters: dict, images: Array, amount: Array, network: Amount) -> Arr
 
 def probabilities(parameters: dict, image: Array, network: Amount) -> Array:
     """Share of each bin, (bin,), of an image (y, x, 6): the mean of its eight turns."""
-    turned = [jnp.rot90(x, k) for x in (image, image[::-1]) for k in range(4)]
-    return jnp.mean(jax.nn.softmax(network.apply(parameters, jnp.stack(turned))), axis=0)
+    of_channels = jax.vmap(dihedral, in_axes=(None, -1), out_axes=-1)
+    turned = jax.vmap(of_channels, in_axes=(0, None))(jnp.arange(8), image)
+    return jnp.mean(jax.nn.softmax(network.apply(parameters, turned)), axis=0)
 
 
 def quantiles(share: np.ndarray, at: Sequence[float]) -> list[float]:

@@ -12,7 +12,7 @@ their noise hides, not in which hosts they know.
 The factor is narrow, for an energy that was taught hosts at many peaks need not weigh one against
 another as it weighs hosts of one peak: flat tops 1.8 times as bright, behind 2 to 3 mag of grey
 dust, lie 400 to 600 nat lower than the truth, at the same peak 150 nat higher. Held to a tenth they
-were within reach, at 20 nat. A hundredth is what noise does to the peak of a small galaxy.
+were within reach, at 20 nat. Noise of t = 0.02 moves the peak of a disc by 0.017 rms.
 """
 
 import jax
