@@ -32,7 +32,7 @@ from dustpost.bands import effective_wavelength
 from dustpost.forward import convolve
 from dustpost.mock import cutout_of, draw_view
 from dustpost.networks import checkpoint
-from dustpost.networks.amount import BINS, DEEPEST, FAINT, Amount, features, loss, quantiles
+from dustpost.networks.amount import FINEST, Amount, features, loss, quantiles
 from dustpost.networks.batches import dihedral
 from dustpost.reproduce.exposure import observe
 from dustpost.reproduce.sources import find_views
@@ -184,9 +184,8 @@ def test(data: Path, galaxies: int) -> dict:
 def score(truth: np.ndarray, covering: np.ndarray, places: np.ndarray) -> dict:
     """What the quantiles (n, quantile) in mag say of truths (n,)."""
     # no dust at all is the edge of every density: told apart by no more than the first bin
-    finest = FAINT * np.sinh(DEEPEST / BINS)
-    spread = finest * np.random.default_rng(0).random(len(truth))
-    told = np.where(truth < finest, spread, truth)
+    spread = FINEST * np.random.default_rng(0).random(len(truth))
+    told = np.where(truth < FINEST, spread, truth)
     at = dict(zip(QUANTILES, places.T, strict=True))
     held = {
         f"inside{share}": np.mean((at[low] <= told) & (told <= at[high]))

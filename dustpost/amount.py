@@ -2,12 +2,14 @@
 
 A network (`dustpost.networks.amount`) that was taught with simulated galaxies' own amounts makes a
 density of it from the bands g, r and z, without the forward model, the priors of F and delta, or a
-chain. It takes part in no draw: a posterior that lies elsewhere is found by `dustpost check`.
+chain. With `settings.amount` "image" chains share it out (`dustpost.priors.strata`); with "model"
+it takes part in no draw, and a posterior that lies elsewhere is found by `dustpost check`.
 It was taught at redshifts and through PSFs and noise of a range that its weight file knows; of a
 cutout outside of it nothing is told.
 """
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import as_file, files
 
@@ -18,6 +20,8 @@ import numpy as np
 from dustpost.io.cutout import Cutout
 from dustpost.networks import checkpoint
 from dustpost.networks.amount import Amount, features, probabilities, quantiles
+from dustpost.priors.strata import Aim, nowhere, share_out
+from dustpost.settings import Settings
 from dustpost.simulate.survey import noise_area
 
 SHIPPED = "amount.safetensors"
@@ -46,6 +50,27 @@ def image_alone(cutout: Cutout) -> dict[str, float | str]:
         return {"image_alone_missing": reason}
     found = quantiles(density(cutout), list(QUANTILES.values()))
     return {f"image_alone_{name}": value for name, value in zip(QUANTILES, found, strict=True)}
+
+
+def used(cutout: Cutout, settings: Settings) -> str:
+    """Where the amount of dust of a cutout comes from in a fit: "image", or "model"."""
+    asked = settings.amount == "image" and settings.sampler == "gibbs"
+    return "image" if asked and not why_not(cutout) else "model"
+
+
+def aims(cutouts: Sequence[Cutout], settings: Settings) -> Aim | None:
+    """Where the chains of galaxies begin to be held, (galaxy x chain,) each.
+
+    None where the model alone says how much dust each has.
+    """
+    held = [used(cutout, settings) == "image" for cutout in cutouts]
+    if not any(held):
+        return None
+    found = [
+        share_out(density(cutout), settings.chains) if one else nowhere(settings.chains)
+        for cutout, one in zip(cutouts, held, strict=True)
+    ]
+    return jax.tree.map(lambda *one: jnp.concatenate(one), *found)
 
 
 def density(cutout: Cutout) -> np.ndarray:

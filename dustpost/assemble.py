@@ -8,7 +8,7 @@ from importlib.metadata import version
 import jax.numpy as jnp
 import numpy as np
 
-from dustpost.amount import image_alone
+from dustpost.amount import image_alone, used
 from dustpost.attenuation import band_attenuation
 from dustpost.colour import add_colour_field
 from dustpost.errors import DustpostError
@@ -193,6 +193,7 @@ def describe(target: Target, cutout: Cutout, settings: Settings, slope: float) -
         "grain": target.grain,
         "fine_structure": "" if target.fine_prior is None else target.fine_prior.sha256,
         "dust_coordinate": target.dust_prior.coordinate,
+        "amount": used(cutout, settings),
         **image_alone(cutout),
         "filter_average": str(settings.filter_average),
         "host_prior": target.host_prior.name,

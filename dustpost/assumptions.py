@@ -34,6 +34,11 @@ CROSS_TERMS = {
     "out are what the dust prior says about the host, and what doubt of the host does to it.",
     "full": "The host feels the dust prior through its condition, as the joint density demands.",
 }
+AMOUNTS = {
+    "model": "a second opinion, of which no draw knows.",
+    "image": "chains share it out, and draw all else given it: a cut posterior, in which the rest "
+    "of the model has no say in how much dust there is.",
+}
 HOSTS = {
     "hsc64": "Score network HSC-64 of Sampson et al. (2024), trained on HSC galaxies.",
     "sim": "Network trained on galaxies of dustpost.simulate, see joint.md and, where it is an "
@@ -131,7 +136,7 @@ def _image_alone(settings: dict) -> str:
     if middle is not None:
         return (
             f"Mean A of {middle:.3f} mag ({low:.3f} to {high:.3f}, 90 %), by a network that was "
-            "taught with simulated galaxies; a second opinion, of which no draw knows."
+            f"taught with simulated galaxies; {AMOUNTS[settings.get('amount', 'model')]}"
         )
     reason = settings.get("image_alone_missing")
     return f"Nothing: {reason}." if reason else ""

@@ -78,6 +78,7 @@ SETTINGS = {
     "target": "denoised, or smoothed",
     "cross_term": "cut (a cut posterior), anchored (dust given one host), or full",
     "sampler": "gibbs, langevin, split-gibbs",
+    "amount": "where the amount of dust comes from: model, or image (priors.strata)",
     "sigma_dust": "noise level of the dust latent, in the coordinate named by dust_coordinate",
     "dust_coordinate": "what sigma_dust is in: transmission, optical_depth or log_attenuation",
     "t_host": "diffusion time of the host latent",

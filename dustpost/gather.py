@@ -1,5 +1,7 @@
 """From a trace to the form of the outputs: maps, numbers, prior draws, Fisher bounds."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from jax import Array
@@ -52,16 +54,26 @@ def bounds(
     )
 
 
+def settled(tuning: Any) -> dict[str, Array]:
+    """What the warm-up has settled for each chain, (chain,) each: step sizes, and its aim."""
+    steps = {f"step_size_{name}": step for name, step in tuning.step.items()}
+    aim = getattr(tuning, "aim", None)
+    return steps | ({} if aim is None else {f"aim_{n}": v for n, v in aim._asdict().items()})
+
+
 def gather(
     target: Target,
     trace: run.Trace,
-    step_sizes: dict[str, Array],
+    fixed: dict[str, Array],
     origin: np.ndarray,
     before: dict[str, np.ndarray],
     cutout: Cutout,
     settings: Settings,
 ) -> Draws:
-    """Bring a trace into the form of the outputs; `origin` as `dustpost.warm_up` has it."""
+    """Bring a trace into the form of the outputs.
+
+    `fixed` is what `settled` finds of the chains, `origin` as `dustpost.warm_up` has it.
+    """
     scalars, info = trace.scalars, trace.info
     series = scalars.slope.shape
     hold = lambda per_chain: np.broadcast_to(np.asarray(per_chain)[:, None], series)  # noqa: E731
@@ -71,7 +83,7 @@ def gather(
         **{f"acceptance_{name}": rate for name, rate in info.acceptance.items()},
         **{name: value for name, value in info._asdict().items() if name != "acceptance"},
         "log_likelihood": scalars.log_likelihood,
-        **{f"step_size_{name}": hold(step) for name, step in step_sizes.items()},
+        **{name: hold(value) for name, value in fixed.items()},
     }
     if np.isfinite(scalars.energy).any():  # where the priors have one
         stats["energy"] = scalars.energy

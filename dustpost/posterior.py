@@ -32,7 +32,7 @@ from dustpost.galaxy import Dust, Galaxy, Host, Position
 from dustpost.likelihood import fit_flux
 from dustpost.networks.diffusion import score_from_denoised
 from dustpost.observation import Observation
-from dustpost.priors import fine, grain
+from dustpost.priors import fine, grain, strata
 from dustpost.priors.prior import CoupledPrior, Prior, TransmissionPrior
 from dustpost.priors.spectrum import FluxPrior
 
@@ -67,6 +67,8 @@ class Target:
         A score network that draws the dust's fine structure, see `fine`; None: without.
     flattening : float
         How much greyer deep dust is, see `dustpost.forward`.
+    aim : Aim or None
+        How much dust one chain is held to (`dustpost.priors.strata`); None: what the model says.
     """
 
     observation: Observation
@@ -85,6 +87,7 @@ class Target:
     grain: float = flax.struct.field(pytree_node=False, default=0.0)
     fine_prior: TransmissionPrior | None = None
     flattening: float = flax.struct.field(pytree_node=False, default=0.0)
+    aim: strata.Aim | None = None
 
     @property
     def k_pivot(self) -> float:
@@ -176,14 +179,17 @@ class Target:
     def explicit(self, host: Array, transmission: Array, slope: Array) -> tuple[Array, Galaxy]:
         """Likelihood with F integrated out, in nats, and the galaxy it belongs to.
 
-        The factor for the host's grain, a function of S as well, is counted in.
+        The factors for the host's grain and for the aim, functions of S and D, are counted in.
         """
         unit = self.templates(host, transmission, slope)
         fit = fit_flux(follow_dust(self.observation, host, transmission), unit)
         log_evidence, _ = self.flux_prior.collapse(fit.estimate, fit.precision)
         galaxy = Galaxy(host, transmission, unit, fit.estimate, fit.precision, log_evidence)
-        of_grain = self.grain * grain.log_factor(host) if self.grain else 0.0
-        return fit.log_peak + log_evidence + of_grain, galaxy
+        factors = self.grain * grain.log_factor(host) if self.grain else 0.0
+        if self.aim is not None:
+            amount = coordinates.mean_attenuation(host, transmission, self.k_pivot)
+            factors = factors + strata.log_factor(self.aim, amount)
+        return fit.log_peak + log_evidence + factors, galaxy
 
     def dust_block(self, host: Host) -> Block:
         """Block of (x, delta) given z."""

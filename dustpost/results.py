@@ -184,11 +184,12 @@ def _maps(draws: Draws, cutout: Cutout) -> xr.Dataset:
         **_moments("S", draws.host, "", "host light, unit sum"),
     }
     # A falls with D, so their ranks and with them the bulk ESS are the same.
-    ess = ranks.bulk_ess(draws.transmission)
+    level = lambda values: ranks.levelled(values, draws.settings)  # noqa: E731
+    ess = ranks.bulk_ess(level(draws.transmission))
     plane = ("y", "x")
     for name, values in (("D", draws.transmission), ("A", dust)):
         about = f"rank-normalised split R-hat of {name}"
-        variables[f"{name}_rhat"] = _variable(plane, ranks.rhat(values), "", about)
+        variables[f"{name}_rhat"] = _variable(plane, ranks.rhat(level(values)), "", about)
         variables[f"{name}_ess"] = _variable(plane, ess, "", f"bulk ESS of {name}, kept draws")
 
     before = attenuation(draws.prior_transmission, k_reference)

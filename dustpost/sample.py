@@ -19,12 +19,13 @@ import numpy as np
 import xarray as xr
 from jax import Array
 
+from dustpost.amount import aims, used
 from dustpost.assemble import build_target, leapfrogs
 from dustpost.diagnostics import ranks
 from dustpost.diagnostics.convergence import RHAT_GOOD
 from dustpost.errors import DustpostError
 from dustpost.galaxy import Position
-from dustpost.gather import gather, prior_of_dust
+from dustpost.gather import gather, prior_of_dust, settled
 from dustpost.io.cutout import Cutout
 from dustpost.posterior import Target
 from dustpost.progress import Stage, quiet
@@ -125,27 +126,31 @@ def sample_many(
     tuning = [tune(target, place, FIRST_STEP) for target, place in zip(targets, best, strict=True)]
     tuning = jax.tree.map(lambda *x: jnp.repeat(jnp.stack(x), chains, axis=0), *tuning)
     starts = jax.tree.map(lambda *x: jnp.concatenate(x), *starts)
+    aim = aims(cutouts, settings)
+    if aim is not None:
+        tuning = tuning._replace(aim=aim)
     states = run.start(begin_key, starts, together(targets, chains), sampler)
     if not np.isfinite(states.galaxy.log_evidence).any():
         return [_not_finite(cutout, "where they start") for cutout in cutouts]
     plan = dict(steps=leapfrogs(settings, targets[0]), chunk=settings.keep)
     warm = warm_key, states, targets, tuning, settings, plan, sigma
     states, targets, tuning, origin = warm_up(*warm, progress)
-    watch = partial(watched, progress("draws", settings.draws), settings)
+    uses = [used(cutout, settings) for cutout in cutouts]
+    watch = partial(watched, progress("draws", settings.draws), settings, uses)
     held = together(targets, chains), sampler, tuning
     states, trace = run.run(run_key, states, *held, settings.draws, **plan, watch=watch)
     results = []
     for number, part in enumerate(parts(settings, len(targets))):
         cutout, one = cutouts[number], targets[number]
-        mine, step, hosts = jax.tree.map(
+        mine, fixed, hosts = jax.tree.map(
             lambda x, part=part: x[part],
-            (trace._replace(kept=()), tuning.step, states.position.host),
+            (trace._replace(kept=()), settled(tuning), states.position.host),
         )
         mine = mine._replace(kept=trace.kept)
         error = unfinished(cutout, mine)
         if error is None:
             before = prior_of_dust(prior_key[number], one, hosts, settings.prior_draws, progress)
-            of_chains = step, origin[part] - part.start, before
+            of_chains = fixed, origin[part] - part.start, before
             results.append(to_tree(gather(one, mine, *of_chains, cutout, settings), cutout))
         else:
             results.append(error)
@@ -181,21 +186,30 @@ def _not_finite(cutout: Cutout, where: str) -> DustpostError:
 
 
 def watched(
-    advance: Callable[..., None], settings: Settings, done: int, scalars: run.Scalars
+    advance: Callable[..., None],
+    settings: Settings,
+    amounts: list[str],
+    done: int,
+    scalars: run.Scalars,
 ) -> bool:
     """Show the worst R-hat and ESS of all galaxies so far; whether `settings.ess` is reached."""
-    rhat, ess = mixing(scalars, settings.chains)
+    rhat, ess = mixing(scalars, amounts)
     advance(done, f"R-hat {rhat:.2f}, ESS {ess:.0f}")
     reached = rhat < RHAT_GOOD and ess >= settings.ess
     return settings.ess > 0 and scalars.slope.shape[1] >= LEAST_DRAWS and reached
 
 
-def mixing(scalars: run.Scalars, chains: int) -> tuple[float, float]:
-    """Greatest R-hat and least bulk ESS over galaxies and those scalars that move."""
+def mixing(scalars: run.Scalars, amounts: list[str]) -> tuple[float, float]:
+    """Greatest R-hat and least bulk ESS over galaxies and those scalars that move.
+
+    `amounts` are `dustpost.amount.used` of the galaxies.
+    """
     others = (scalars.slope, scalars.mean_attenuation, scalars.covering_fraction)
     series = np.stack([*np.moveaxis(scalars.flux, -1, 0), *others, scalars.log_screen], axis=-1)
     # galaxies become series of their own: (chain, sweep, galaxy x scalar)
-    series = np.concatenate(series.reshape(-1, chains, *series.shape[1:]), axis=-1)
+    series = series.reshape(len(amounts), -1, *series.shape[1:])
+    levelled = [ranks.levelled(s, dict(amount=a)) for s, a in zip(series, amounts, strict=True)]
+    series = np.concatenate(levelled, axis=-1)
     moving = series[..., np.ptp(series, axis=(0, 1)) != 0]
     if not moving.size or series.shape[1] < 4:
         return np.nan, np.nan

@@ -13,6 +13,7 @@ CHOICES = {
     "sampler": ("gibbs", "langevin", "split-gibbs"),
     "host_prior": ("auto", "hsc64", "sim"),
     "cross_term": ("anchored", "cut", "full"),
+    "amount": ("model", "image"),
     "target": ("denoised", "smoothed"),
     "flux_prior": ("colours", "flat"),
     "curve": ("calzetti-noll", "paper"),
@@ -48,6 +49,10 @@ class Settings:
         the paper's Eq. 3, grad_S log p(D | S) left out, with the networks that are scores;
         "full" has the gradient, of the dust's energy or, by `dust_weights`, of a network of hosts
         and dust.
+    amount : {"model", "image"}
+        Where the amount of dust comes from: all of the posterior, or the density that a network
+        makes of the image alone (`dustpost.amount`), which the chains of `gibbs` share out
+        (`dustpost.priors.strata`); for a cutout of which the network tells nothing, the model.
     target : {"denoised", "smoothed"}
         The latents carry noise; the likelihood sees the denoised galaxy, or the noisy one.
     flux_prior : {"colours", "flat"}
@@ -118,6 +123,7 @@ class Settings:
     host_weights: str = ""
     dust_weights: str = ""
     cross_term: str = "anchored"
+    amount: str = "model"
     target: str = "denoised"
     flux_prior: str = "colours"
     curve: str = "calzetti-noll"

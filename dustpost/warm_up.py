@@ -81,7 +81,8 @@ def warm_up(
             break  # what is left behind now is told by R-hat
         ahead = leaders(energy, settings.chains, place.host[0].size + place.dust[0].size)
         if (ahead != np.arange(len(ahead))).any():
-            states, tuning = jax.tree.map(lambda x, ahead=ahead: x[ahead], (states, tuning))
+            states, went_on = jax.tree.map(lambda x, ahead=ahead: x[ahead], (states, tuning))
+            tuning = tuning._replace(step=went_on.step)
             origin = origin[ahead]
     return states, targets, tuning, origin
 
@@ -166,7 +167,7 @@ def retune(key: Array, states: Any, targets: list[Target], tuning: Any, settings
         one = jax.tree.map(lambda x: x[0], first)._replace(frames={})
         fitted = fit(key[number], mine, targets[number], one, rank=settings.directions)
         fitted = jax.tree.map(lambda x: jnp.stack([x] * settings.chains), fitted)
-        found.append(fitted._replace(step=first.step))
+        found.append(fitted._replace(step=first.step, aim=first.aim))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
 
 

@@ -12,7 +12,7 @@ from dustpost import amount
 from dustpost.networks.amount import (
     BINS,
     DEEPEST,
-    FAINT,
+    FINEST,
     Amount,
     coordinate,
     features,
@@ -63,8 +63,7 @@ def test_the_network_that_ships_knows_dusty_galaxies_from_others(views):
         np.array([one[f"image_alone_{q}"] for one in found]) for q in ("q05", "q50", "q95")
     )
     assert np.median(middle[truth > 0.2]) > 2 * np.median(middle[truth < 0.02])
-    finest = FAINT * np.sinh(DEEPEST / BINS)
-    assert ((low <= np.maximum(truth, finest)) & (truth <= high)).mean() > 0.75
+    assert ((low <= np.maximum(truth, FINEST)) & (truth <= high)).mean() > 0.75
 
 
 def test_of_a_cutout_of_another_kind_nothing_is_told(views):

@@ -9,6 +9,7 @@ from dustpost.diagnostics.convergence import check, converged
 from dustpost.diagnostics.summary import summarise
 from dustpost.findings import Finding, format_findings, worst
 from dustpost.io.netcdf import import_arviz
+from dustpost.networks.amount import coordinate
 from dustpost.results import to_tree
 from tests.synthetic import ar1, make_cutout, make_draws
 
@@ -202,6 +203,21 @@ def test_an_amount_of_dust_that_the_image_does_not_tell():
     below = with_setting(draws, image_alone_q05=0.0, image_alone_q95=0.5 * middle)
     assert not any(f.code == "image-alone" for f in found(around) + found(draws))
     assert "image-alone" in codes(found(below), "warning")
+
+
+def test_chains_that_share_out_the_amount_of_dust():
+    # chains 10 sd apart, each where it should be; then one of them elsewhere
+    draws = with_setting(make_draws(8, offset=10.0), amount="image", image_alone_q95=1e-3)
+    goal = coordinate(draws.mean_attenuation).mean(axis=1, keepdims=True)
+    hold = lambda x: np.broadcast_to(x, draws.slope.shape)  # noqa: E731
+    shares = draws._replace(stats=draws.stats | dict(aim_goal=hold(goal), aim_precision=hold(9.0)))
+    assert "amount-image" in codes(found(shares), "info")
+    assert not {"rhat", "image-alone", "amount-share"} & {f.code for f in found(shares)}
+    goal = goal + np.array([0.0, 0.0, 0.5, 0.0])[:, None]
+    astray = shares._replace(stats=shares.stats | dict(aim_goal=hold(goal)))
+    (warning,) = (f for f in found(astray) if f.code == "amount-share")
+    assert "chain 2 (" in warning.message
+    assert "rhat" in codes(found(with_setting(shares, amount="model")), "error")
 
 
 def test_slope_at_the_edge_of_its_prior():

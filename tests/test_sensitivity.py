@@ -45,6 +45,7 @@ def normal():
                 }
             ),
             "sample_stats": xr.Dataset(),
+            "constant_data": xr.Dataset(),
         }
     )
     return target, tree, draws, (mean, precision, seen)
@@ -81,6 +82,16 @@ def test_weighed_draws_are_those_of_the_other_prior(normal, choice):
     if choice.name != "fitted":
         shift = np.abs(exact(choice, *known)[0] - exact(choices("colours")[0], *known)[0])
         assert np.max(shift / np.diag(cov) ** 0.5) > 0.1  # there was something to find
+
+
+def test_no_prior_moves_the_shares_of_chains(normal):
+    target, tree, _, _ = normal
+    shared = tree.copy()
+    shared["constant_data"] = xr.DataTree(xr.Dataset(attrs=dict(amount="image")))
+    tight = under(Choice("slope_tight", "colours", 0.5), target, target.flux_prior)
+    free, held = (weights(one, target, tight).value.sum(axis=1) for one in (tree, shared))
+    np.testing.assert_allclose(held, 1 / CHAINS)
+    assert np.ptp(free) > 1e-3
 
 
 def test_where_the_data_say_nothing_a_wider_prior_is_out_of_reach(normal):

@@ -8,6 +8,7 @@ import typer
 
 from dustpost.cli.cutouts import each_galaxy, place_of
 from dustpost.cli.options import (
+    Amount,
     Bin,
     Center,
     Chains,
@@ -41,6 +42,7 @@ def sample(
     host_weights: HostWeights = None,
     dust_weights: DustWeights = None,
     cross_term: CrossTerm = None,
+    amount: Amount = None,
     target: Annotated[str | None, typer.Option(help="denoised, smoothed.")] = None,
     flux_prior: FluxPrior = None,
     curve: Curve = None,
@@ -65,6 +67,7 @@ def sample(
         host_weights=host_weights,
         dust_weights=dust_weights,
         cross_term=cross_term,
+        amount=amount,
         target=target,
         flux_prior=flux_prior,
         curve=curve,

@@ -7,8 +7,8 @@ R-hat           above 1.01 a warning, above 1.05 (or nan) an error
 bulk, tail ESS  below 400 a warning, below 100 (or nan) an error; all chains together
 pixels          share of the light where R-hat of A exceeds 1.1: 5% a warning, 25% an error
 delta           1% of the draws beyond 3 prior sd a warning, half of them an error
-mean A          the same beyond 3 mag, more than the dust's networks saw in training; half of the
-                draws outside of what the image alone tells (90 %, `dustpost.amount`) a warning
+mean A          the same beyond 3 mag, more than the dust's networks saw in training; what the
+                image alone tells of it: see `amounts`
 
 Every comparison is written so that a nan fails it.
 """
@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from dustpost.diagnostics import proposals
+from dustpost.diagnostics import amounts, proposals
 from dustpost.diagnostics.summary import Row, scalar_series, summarise
 from dustpost.findings import Finding
 from dustpost.priors import slope
@@ -28,7 +28,6 @@ RHAT_GOOD, RHAT_BAD = 1.01, 1.05
 ESS_GOOD, ESS_BAD = 400, 100
 PIXEL_RHAT, LIGHT_GOOD, LIGHT_BAD = 1.1, 0.05, 0.25
 EDGE, EDGE_GOOD, EDGE_BAD = 3.0, 0.01, 0.5
-OUTSIDE = 0.5  # of the draws
 DEEPEST = 3.0  # mag, of the mean attenuation of galaxies that the dust's networks learnt from
 
 
@@ -58,7 +57,8 @@ def check(tree: xr.DataTree, rows: list[Row] | None = None) -> list[Finding]:
         *proposals.unadjusted(tree),
         *_slope_edge(tree),
         *_too_deep(tree),
-        *_image_alone(tree),
+        *amounts.elsewhere(tree),
+        *amounts.shared_out(tree),
         *proposals.curl(tree),
     ]
     if all(f.level == "info" for f in findings):
@@ -245,24 +245,6 @@ def _too_deep(tree: xr.DataTree) -> Iterable[Finding]:
         "saw in training: a screen that the host undoes, before it is that much dust; check the "
         "redshift, and that the galaxy is whole and its neighbours masked.",
     )
-
-
-def _image_alone(tree: xr.DataTree) -> Iterable[Finding]:
-    """A posterior elsewhere than where a network that knows no model puts the amount."""
-    settings = settings_of(tree)
-    low, high = (settings.get(f"image_alone_{name}") for name in ("q05", "q95"))
-    if low is None or high is None:
-        return
-    depth = tree["posterior"]["mean_attenuation"].values
-    share = float(((depth < low) | (depth > high)).mean())
-    if share > OUTSIDE:
-        yield Finding(
-            "warning",
-            "image-alone",
-            f"Mean A is {np.mean(depth):.2f} mag, while the image alone tells of {low:.3f} to "
-            f"{high:.2f} mag (90 %, a network taught with simulated galaxies): believe neither "
-            "before you have looked at the maps and the residuals.",
-        )
 
 
 def _beyond(code: str, share: float, message: str) -> Iterable[Finding]:

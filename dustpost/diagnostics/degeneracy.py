@@ -100,6 +100,7 @@ def degeneracy(
     columns: dict[str, list] = {name: [] for name in ABOUT}
     for direction in DIRECTIONS:
         draws, before, beside, w = screens[direction]
+        judged = ranks.levelled(draws, tree["constant_data"].attrs)
         before = before[np.isfinite(before)]
         sd = [deviation(before, np.ones(before.shape)), deviation(draws, w)]
         flux = log_of(beside["F"].values)
@@ -110,10 +111,11 @@ def degeneracy(
             corr_log_flux=[correlation(draws, flux[..., i], w) for i in range(flux.shape[-1])],
             corr_delta=correlation(draws, beside["delta"].values, w),
             corr_host=correlation(draws, of_host, w) if direction == "contrast" else np.nan,
-            rhat=float(ranks.rhat(draws[..., None])[0]),
-            ess_bulk=float(ranks.bulk_ess(draws[..., None])[0]),
+            rhat=float(ranks.rhat(judged[..., None])[0]),
+            ess_bulk=float(ranks.bulk_ess(judged[..., None])[0]),
         )
-        found["kl"], found["kl_error"] = divergence.kl(draws, before, w)
+        every = divergence.stride(judged)
+        found["kl"], found["kl_error"] = divergence.kl(draws, before, w, every)
         for name, value in found.items():
             columns[name].append(value)
     variables = {

@@ -22,7 +22,10 @@ BLOCKS = 8  # of the jackknife
 
 
 def kl(
-    posterior: np.ndarray, prior: np.ndarray, weight: np.ndarray | None = None
+    posterior: np.ndarray,
+    prior: np.ndarray,
+    weight: np.ndarray | None = None,
+    every: int | None = None,
 ) -> tuple[float, float]:
     """KL of the posterior from the prior, and its Monte Carlo error.
 
@@ -33,6 +36,8 @@ def kl(
         Independent draws.
     weight : ndarray, (chain, draw), optional
         Of each draw; equal by default.
+    every : int, optional
+        Of so many draws of a chain one is taken; `stride` of them by default.
 
     Returns
     -------
@@ -42,7 +47,7 @@ def kl(
         posterior lies outside the prior's draws.
     """
     posterior, prior = np.asarray(posterior, float), np.asarray(prior, float).ravel()
-    every = stride(posterior)
+    every = every or stride(posterior)
     draws = posterior[:, ::every].ravel()
     share = np.ones(draws.size) if weight is None else np.asarray(weight, float)[:, ::every].ravel()
     usable = np.isfinite(draws).all() and np.isfinite(prior).all() and share.sum() > 0

@@ -22,6 +22,7 @@ from dustpost.networks.batches import dihedral
 
 FAINT = 0.03  # mag
 BINS, DEEPEST = 28, 5.6  # of g; 4 mag
+FINEST = FAINT * np.sinh(DEEPEST / BINS)  # mag; the first bin
 SOFT = 2.0  # noise levels that a colour is softened by
 BRIGHT = 5  # side of the mean that tells where there is light, pixel
 STEEPEST = 2.0  # colours are cut there
@@ -30,6 +31,11 @@ STEEPEST = 2.0  # colours are cut there
 def coordinate(amount: Array) -> Array:
     """g(u) of a mean attenuation in mag: linear where there is no dust, logarithmic where much."""
     return jnp.arcsinh(amount / FAINT)
+
+
+def amount_at(place: Array) -> Array:
+    """The mean attenuation in mag at a place g: the inverse of `coordinate`."""
+    return FAINT * np.sinh(place)
 
 
 def features(data: Array, noise: Array, width: Array) -> Array:
@@ -107,4 +113,4 @@ def quantiles(share: np.ndarray, at: Sequence[float]) -> list[float]:
     """Amounts in mag below which `at` of the density lies, of the shares (bin,) of all bins."""
     cumulative = np.concatenate([[0.0], np.cumsum(np.asarray(share, float))])
     edges = np.linspace(0.0, DEEPEST, BINS + 1)
-    return (FAINT * np.sinh(np.interp(at, cumulative / cumulative[-1], edges))).tolist()
+    return amount_at(np.interp(at, cumulative / cumulative[-1], edges)).tolist()

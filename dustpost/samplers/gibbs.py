@@ -21,6 +21,7 @@ from dustpost.coordinates import clean_from_image
 from dustpost.errors import DustpostError
 from dustpost.galaxy import Galaxy, Position
 from dustpost.posterior import Target
+from dustpost.priors.strata import Aim
 from dustpost.samplers import curvature, directions, flux, grey, orbit
 from dustpost.samplers.frame import Frame
 from dustpost.samplers.moves import HMC, MOVES
@@ -45,6 +46,8 @@ class Tuning(NamedTuple):
         Of the grey move.
     frames : dict of str to Frame
         In the place of the mass, for those moves that have one; see `retune`.
+    aim : Aim or None
+        How much dust the chain is held to, see `dustpost.priors.strata`.
     """
 
     step: dict[str, Array]
@@ -52,6 +55,7 @@ class Tuning(NamedTuple):
     direction: Array
     curve: grey.Curve | None = None
     frames: dict[str, Frame] = {}
+    aim: Aim | None = None
 
 
 class State(NamedTuple):
@@ -190,6 +194,7 @@ def kernel(
     info : Info
     """
     names = scan_of(target, scan)
+    target = target.replace(aim=tuning.aim)
     acceptance, defects, kept, tries = {}, [], [], jnp.zeros((), int)
     for name, move_key in zip(names, jax.random.split(key, len(names)), strict=True):
         state, info, stood = _with_flux(

@@ -24,6 +24,7 @@ from dustpost.field_light import whole_flux
 from dustpost.galaxy import Position
 from dustpost.likelihood import expected_cube, log_likelihood
 from dustpost.posterior import Target
+from dustpost.priors import strata
 from dustpost.samplers.choice import Sampler
 from dustpost.samplers.side_by_side import axes, of_chains, split, strong
 
@@ -108,7 +109,7 @@ def warm_up(
     chunk: int,
     advance: Callable[[int], None] = lambda done: None,
 ) -> tuple[Any, Any, np.ndarray]:
-    """Move the chains towards the posterior and settle their step sizes.
+    """Move the chains towards the posterior, settle their step sizes and where they are held.
 
     Parameters
     ----------
@@ -133,17 +134,22 @@ def warm_up(
         -ln of the posterior density where each chain ends, see `Target.energy`.
     """
     adaptation = _begin_adaptation(tuning)
-    pieces = []
+    pieces, course = [], []
     for chunk_key in split(key, -(-sweeps // chunk)):
         before = adaptation
         states, adaptation, record, _ = _chunk(
             chunk_key, states, target, tuning, adaptation, True, sampler, steps, chunk
         )
         pieces.append(np.asarray(record[0].log_likelihood))
+        if _aimed(tuning):
+            tuning = tuning._replace(aim=strata.steered(tuning.aim, record[0].mean_attenuation))
+            course.append(tuning.aim)
         advance(chunk)
         if settled(pieces, before, adaptation):
             break
     final = {name: _ADAPT.final(one) for name, one in adaptation.items()}
+    if course:
+        tuning = tuning._replace(aim=strata.settled(course))
     return states, tuning._replace(step=strong(final)), np.asarray(record[0].energy[:, -1])
 
 
@@ -216,6 +222,11 @@ def run(
     return states, Trace(scalars, info, host, transmission, kept, model / len(pieces))
 
 
+def _aimed(tuning: Any) -> bool:
+    """Whether chains are held to an amount of dust."""
+    return getattr(tuning, "aim", None) is not None
+
+
 def _joined(pieces: list):
     return jax.tree.map(lambda *x: np.concatenate(x, axis=1), *pieces)
 
@@ -233,9 +244,12 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
     fine = jax.vmap(_fine, in_axes=(0, 0, where))
 
     def fine_of(keys, states):
-        """Maps D that the chains' latents stand for; while they warm up, their means."""
-        mean = states.galaxy.transmission
-        return jax.lax.cond(adapt, lambda: mean, lambda: fine(keys, states, target))
+        """Maps D that the chains' latents stand for; while they warm up, their means.
+
+        Where chains are held to amounts of dust, these are those of the maps at once.
+        """
+        mean, means_do = states.galaxy.transmission, adapt & (not _aimed(tuning))
+        return jax.lax.cond(means_do, lambda: mean, lambda: fine(keys, states, target))
 
     def sweep(carry, inputs):
         states, adaptation, _ = carry

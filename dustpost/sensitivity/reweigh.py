@@ -63,6 +63,7 @@ def weights(tree: xr.DataTree, before: Target, after: Target) -> Weights:
     """
     posterior = tree["posterior"]
     mean = posterior["mean_attenuation"].values
+    mean = ranks.levelled(mean, tree["constant_data"].attrs)
     ess = float(ranks.bulk_ess(mean[..., None])[0]) if mean.shape[1] >= 4 else mean.size
     ess = min(ess, mean.size) if ess > 0 else mean.size
     flux, slope = of_template(tree), posterior["delta"].values
@@ -73,10 +74,12 @@ def weights(tree: xr.DataTree, before: Target, after: Target) -> Weights:
     if np.ptp(ratio) == 0:
         return Weights(np.full(ratio.shape, 1 / ratio.size), 0.0, ess)
     smoothed, k = pareto_smoothed(ratio.ravel(), ess / ratio.size)
-    value = np.exp(smoothed - smoothed.max())
+    value = np.exp(smoothed - smoothed.max()).reshape(ratio.shape)
+    if tree["constant_data"].attrs.get("amount") == "image":  # no prior moves the chains' shares
+        value = value / value.sum(axis=1, keepdims=True)
     value = value / value.sum()
     k = max(k, normal_tail(flux, slope, before, after))
-    return Weights(value.reshape(ratio.shape), k, ess / (ratio.size * np.sum(value**2)))
+    return Weights(value, k, ess / (ratio.size * np.sum(value**2)))
 
 
 def of_template(tree: xr.DataTree) -> np.ndarray:
