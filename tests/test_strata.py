@@ -10,7 +10,7 @@ import scipy.stats
 
 from dustpost import amount
 from dustpost.diagnostics.ranks import bulk_ess, levelled, rhat
-from dustpost.networks.amount import BINS, DEEPEST, coordinate
+from dustpost.networks.amount import BINS, DEEPEST, amount_at, coordinate
 from dustpost.priors.strata import Aim, log_factor, nowhere, settled, share_out, steered
 from dustpost.reproduce.exposure import observe
 from dustpost.reproduce.sources import find_views
@@ -50,7 +50,7 @@ def test_the_centre_makes_up_for_what_pulls():
     course = []
     for _ in range(30):
         at = np.asarray(aim.centre) + pull
-        aim = steered(aim, 0.03 * np.sinh(at)[:, None] * np.ones((1, 5)))
+        aim = steered(aim, np.repeat(amount_at(at)[:, None], 5, axis=1))
         course.append(aim)
     np.testing.assert_allclose(settled(course).centre + pull, aim.goal, atol=0.01)
     np.testing.assert_array_equal(settled(course).goal, aim.goal)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from dustpost.networks.amount import BINS, DEEPEST, coordinate
+from dustpost.networks.amount import coordinate, quantiles
 
 FINE = 256  # places in a share by which its mean and sd are known
 NARROWEST = 0.05  # of g
@@ -67,10 +67,8 @@ def share_out(shares: np.ndarray, chains: int) -> Aim:
         Of the density in the bins of `dustpost.networks.amount`.
     chains : int
     """
-    cumulative = np.concatenate([[0.0], np.cumsum(shares, dtype=float)])
     even = (np.arange(chains * FINE) + 0.5) / (chains * FINE)
-    edges = np.linspace(0.0, DEEPEST, BINS + 1)
-    drawn = np.interp(even, cumulative / cumulative[-1], edges).reshape(chains, FINE)
+    drawn = np.asarray(coordinate(np.array(quantiles(shares, even)))).reshape(chains, FINE)
     goal, width = drawn.mean(axis=1), np.maximum(drawn.std(axis=1), NARROWEST)
     return Aim(*np.asarray([goal, width**-2, goal], np.float32))
 

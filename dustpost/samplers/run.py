@@ -246,7 +246,7 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
     def fine_of(keys, states):
         """Maps D that the chains' latents stand for; while they warm up, their means.
 
-        Where chains are held to amounts of dust, these are those of the maps at once.
+        Where chains are held to amounts of dust, which are those of such maps, the maps at once.
         """
         mean, means_do = states.galaxy.transmission, adapt & (not _aimed(tuning))
         return jax.lax.cond(means_do, lambda: mean, lambda: fine(keys, states, target))
