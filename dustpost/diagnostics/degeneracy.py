@@ -74,7 +74,8 @@ def degeneracy(
     Parameters
     ----------
     tree : xarray.DataTree
-        With the groups posterior, posterior_maps and prior of `dustpost.results`.
+        With the groups posterior, posterior_maps, prior and constant_data of
+        `dustpost.results`.
     fisher : dict, optional
         `fisher_sd` and `fisher_sd_pixels` of log_screen, in ln D.
     weight : ndarray, (chain, draw), optional
