@@ -2,10 +2,10 @@
 
 A network (`dustpost.networks.amount`) that was taught with simulated galaxies' own amounts makes a
 density of it from the bands g, r and z, without the forward model, the priors of F and delta, or a
-chain. With `settings.amount` "image" chains share it out (`dustpost.priors.strata`); with "model"
-it takes part in no draw, and a posterior that lies elsewhere is found by `dustpost check`.
-It was taught at redshifts and through PSFs and noise of a range that its weight file knows; of a
-cutout outside of it nothing is told.
+chain. With `settings.amount` "image" chains take turns in its shares (`dustpost.priors.strata`);
+with "model" it takes part in no draw, and a posterior that lies elsewhere is found by `dustpost
+check`. It was taught at redshifts and through PSFs and noise of a range that its weight file knows;
+of a cutout outside of it nothing is told.
 """
 
 import json
@@ -20,7 +20,7 @@ import numpy as np
 from dustpost.io.cutout import Cutout
 from dustpost.networks import checkpoint
 from dustpost.networks.amount import Amount, features, probabilities, quantiles
-from dustpost.priors.strata import Aim, nowhere, share_out
+from dustpost.priors.strata import Aim, share_out
 from dustpost.settings import Settings
 from dustpost.simulate.survey import noise_area
 
@@ -58,18 +58,9 @@ def used(cutout: Cutout, settings: Settings) -> str:
     return "image" if asked and not why_not(cutout) else "model"
 
 
-def aims(cutouts: Sequence[Cutout], settings: Settings) -> Aim | None:
-    """Where the chains of galaxies begin to be held, (galaxy x chain,) each.
-
-    None where the model alone says how much dust each has.
-    """
-    held = [used(cutout, settings) == "image" for cutout in cutouts]
-    if not any(held):
-        return None
-    found = [
-        share_out(density(cutout), settings.chains) if one else nowhere(settings.chains)
-        for cutout, one in zip(cutouts, held, strict=True)
-    ]
+def aims(cutouts: Sequence[Cutout], chains: int) -> Aim:
+    """Where the chains of galaxies of which the network tells begin, (galaxy x chain,) each."""
+    found = [share_out(density(cutout), chains) for cutout in cutouts]
     return jax.tree.map(lambda *one: jnp.concatenate(one), *found)
 
 

@@ -36,8 +36,8 @@ CROSS_TERMS = {
 }
 AMOUNTS = {
     "model": "a second opinion, of which no draw knows.",
-    "image": "chains share it out, and draw all else given it: a cut posterior, in which the rest "
-    "of the model has no say in how much dust there is.",
+    "image": "chains take turns in its shares and draw all else given them: a cut posterior, in "
+    "which the rest of the model has no say in how much dust there is.",
 }
 HOSTS = {
     "hsc64": "Score network HSC-64 of Sampson et al. (2024), trained on HSC galaxies.",

@@ -30,7 +30,9 @@ class Draws(NamedTuple):
         Which of the N draws `host` and `transmission` belong to.
     stats : dict of str to ndarray, (C, N)
         Acceptance per block (names beginning with ``acceptance_``, in [0, 1]),
-        ``curl_defect``, ``log_likelihood``, ``energy`` (nat), ``step_size_*`` and others.
+        ``curl_defect``, ``log_likelihood``, ``energy`` (nat), ``step_size_*`` and others;
+        ``share``, where chains take turns in shares of the amount of dust, and ``aim_*``,
+        where in g each share is held (`dustpost.priors.strata`).
     model : ndarray, (B, y, x)
         Posterior mean of the PSF-convolved model, in the unit of the cutout.
     prior_host, prior_transmission : ndarray, (P, y, x)

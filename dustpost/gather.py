@@ -75,20 +75,20 @@ def gather(
     `fixed` is what `settled` finds of the chains, `origin` as `dustpost.warm_up` has it.
     """
     scalars, info = trace.scalars, trace.info
-    series = scalars.slope.shape
-    hold = lambda per_chain: np.broadcast_to(np.asarray(per_chain)[:, None], series)  # noqa: E731
     mean = trace.host.mean(axis=(0, 1)), np.exp(np.log(trace.transmission).mean(axis=(0, 1)))
     found = bounds(target, *mean, scalars.slope.mean(), before["prior_transmission"])
     stats = {
         **{f"acceptance_{name}": rate for name, rate in info.acceptance.items()},
         **{name: value for name, value in info._asdict().items() if name != "acceptance"},
         "log_likelihood": scalars.log_likelihood,
-        **{name: hold(value) for name, value in fixed.items()},
+        **{name: np.asarray(value)[trace.share] for name, value in fixed.items()},
     }
+    if "aim_goal" in fixed:
+        stats["share"] = trace.share
     if np.isfinite(scalars.energy).any():  # where the priors have one
         stats["energy"] = scalars.energy
     if (origin != np.arange(len(origin))).any():
-        stats["origin"] = hold(origin)
+        stats["origin"] = np.broadcast_to(origin[:, None], scalars.slope.shape)
     return Draws(
         **traced(trace),
         stats=stats,

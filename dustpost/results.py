@@ -23,6 +23,7 @@ import xarray as xr
 
 from dustpost.diagnostics import ranks
 from dustpost.diagnostics.degeneracy import along, contrast, degeneracy, log_of
+from dustpost.diagnostics.shares import levelled
 from dustpost.draws import SETTINGS, Draws, check_shapes
 from dustpost.io.cutout import Cutout
 
@@ -184,7 +185,9 @@ def _maps(draws: Draws, cutout: Cutout) -> xr.Dataset:
         **_moments("S", draws.host, "", "host light, unit sum"),
     }
     # A falls with D, so their ranks and with them the bulk ESS are the same.
-    level = lambda values: ranks.levelled(values, draws.settings)  # noqa: E731
+    share = draws.stats.get("share")
+    share = None if share is None else share[:, draws.kept]
+    level = lambda values: levelled(values, share)  # noqa: E731
     ess = ranks.bulk_ess(level(draws.transmission))
     plane = ("y", "x")
     for name, values in (("D", draws.transmission), ("A", dust)):

@@ -23,6 +23,7 @@ from dustpost.amount import aims, used
 from dustpost.assemble import build_target, leapfrogs
 from dustpost.diagnostics import ranks
 from dustpost.diagnostics.convergence import RHAT_GOOD
+from dustpost.diagnostics.shares import levelled
 from dustpost.errors import DustpostError
 from dustpost.galaxy import Position
 from dustpost.gather import gather, prior_of_dust, settled
@@ -106,6 +107,9 @@ def sample_many(
         As `sample`, and for cutouts of different shapes.
     """
     check_alike(cutouts)
+    uses = [used(cutout, settings) for cutout in cutouts]
+    if len(set(uses)) > 1:  # where the image tells the amount chains take turns, elsewhere not
+        return _apart(uses, keys, cutouts, settings, progress, targets, start)
     chains, sampler = settings.chains, SAMPLERS[settings.sampler]
     start_key, begin_key, warm_key, run_key, prior_key = jax.vmap(
         lambda key: jax.random.split(key, 5), out_axes=1
@@ -126,17 +130,15 @@ def sample_many(
     tuning = [tune(target, place, FIRST_STEP) for target, place in zip(targets, best, strict=True)]
     tuning = jax.tree.map(lambda *x: jnp.repeat(jnp.stack(x), chains, axis=0), *tuning)
     starts = jax.tree.map(lambda *x: jnp.concatenate(x), *starts)
-    aim = aims(cutouts, settings)
-    if aim is not None:
-        tuning = tuning._replace(aim=aim)
+    if uses[0] == "image":
+        tuning = tuning._replace(aim=aims(cutouts, chains))
     states = run.start(begin_key, starts, together(targets, chains), sampler)
     if not np.isfinite(states.galaxy.log_evidence).any():
         return [_not_finite(cutout, "where they start") for cutout in cutouts]
     plan = dict(steps=leapfrogs(settings, targets[0]), chunk=settings.keep)
     warm = warm_key, states, targets, tuning, settings, plan, sigma
     states, targets, tuning, origin = warm_up(*warm, progress)
-    uses = [used(cutout, settings) for cutout in cutouts]
-    watch = partial(watched, progress("draws", settings.draws), settings, uses)
+    watch = partial(watched, progress("draws", settings.draws), settings, uses[0])
     held = together(targets, chains), sampler, tuning
     states, trace = run.run(run_key, states, *held, settings.draws, **plan, watch=watch)
     results = []
@@ -155,6 +157,26 @@ def sample_many(
         else:
             results.append(error)
     return results
+
+
+def _apart(
+    uses: list[str],
+    keys: Array,
+    cutouts: list[Cutout],
+    settings: Settings,
+    progress: Stage,
+    targets: list[Target] | None,
+    start: Callable[..., Position],
+) -> list[xr.DataTree | DustpostError]:
+    """`sample_many` of the galaxies of each use, back in the order in which they were given."""
+    found = {}
+    for use in sorted(set(uses)):
+        mine = [number for number, one in enumerate(uses) if one == use]
+        theirs = targets and [targets[number] for number in mine]
+        some = [cutouts[number] for number in mine]
+        done = sample_many(keys[np.array(mine)], some, settings, progress, theirs, start)
+        found |= dict(zip(mine, done, strict=True))
+    return [found[number] for number in range(len(cutouts))]
 
 
 def check_alike(cutouts: list[Cutout]) -> None:
@@ -188,28 +210,29 @@ def _not_finite(cutout: Cutout, where: str) -> DustpostError:
 def watched(
     advance: Callable[..., None],
     settings: Settings,
-    amounts: list[str],
+    use: str,
     done: int,
     scalars: run.Scalars,
+    share: np.ndarray,
 ) -> bool:
     """Show the worst R-hat and ESS of all galaxies so far; whether `settings.ess` is reached."""
-    rhat, ess = mixing(scalars, amounts)
+    rhat, ess = mixing(scalars, share if use == "image" else None, settings.chains)
     advance(done, f"R-hat {rhat:.2f}, ESS {ess:.0f}")
     reached = rhat < RHAT_GOOD and ess >= settings.ess
     return settings.ess > 0 and scalars.slope.shape[1] >= LEAST_DRAWS and reached
 
 
-def mixing(scalars: run.Scalars, amounts: list[str]) -> tuple[float, float]:
+def mixing(scalars: run.Scalars, share: np.ndarray | None, chains: int) -> tuple[float, float]:
     """Greatest R-hat and least bulk ESS over galaxies and those scalars that move.
 
-    `amounts` are `dustpost.amount.used` of the galaxies.
+    `share` is that of the trace where chains take turns, `chains` are those of each galaxy.
     """
     others = (scalars.slope, scalars.mean_attenuation, scalars.covering_fraction)
     series = np.stack([*np.moveaxis(scalars.flux, -1, 0), *others, scalars.log_screen], axis=-1)
     # galaxies become series of their own: (chain, sweep, galaxy x scalar)
-    series = series.reshape(len(amounts), -1, *series.shape[1:])
-    levelled = [ranks.levelled(s, dict(amount=a)) for s, a in zip(series, amounts, strict=True)]
-    series = np.concatenate(levelled, axis=-1)
+    series = series.reshape(-1, chains, *series.shape[1:])
+    series = np.moveaxis(series, 0, 2).reshape(chains, series.shape[2], -1)
+    series = levelled(series, None if share is None else share[:chains])
     moving = series[..., np.ptp(series, axis=(0, 1)) != 0]
     if not moving.size or series.shape[1] < 4:
         return np.nan, np.nan

@@ -13,7 +13,7 @@ CHOICES = {
     "sampler": ("gibbs", "langevin", "split-gibbs"),
     "host_prior": ("auto", "hsc64", "sim"),
     "cross_term": ("anchored", "cut", "full"),
-    "amount": ("model", "image"),
+    "amount": ("image", "model"),
     "target": ("denoised", "smoothed"),
     "flux_prior": ("colours", "flat"),
     "curve": ("calzetti-noll", "paper"),
@@ -49,10 +49,11 @@ class Settings:
         the paper's Eq. 3, grad_S log p(D | S) left out, with the networks that are scores;
         "full" has the gradient, of the dust's energy or, by `dust_weights`, of a network of hosts
         and dust.
-    amount : {"model", "image"}
-        Where the amount of dust comes from: all of the posterior, or the density that a network
-        makes of the image alone (`dustpost.amount`), which the chains of `gibbs` share out
-        (`dustpost.priors.strata`); for a cutout of which the network tells nothing, the model.
+    amount : {"image", "model"}
+        Where the amount of dust comes from: the density that a network makes of the image alone
+        (`dustpost.amount`), in whose shares the chains of `gibbs` take turns
+        (`dustpost.priors.strata`), or all of the posterior; for a cutout of which the network
+        tells nothing, the model.
     target : {"denoised", "smoothed"}
         The latents carry noise; the likelihood sees the denoised galaxy, or the noisy one.
     flux_prior : {"colours", "flat"}
@@ -123,7 +124,7 @@ class Settings:
     host_weights: str = ""
     dust_weights: str = ""
     cross_term: str = "anchored"
-    amount: str = "model"
+    amount: str = "image"
     target: str = "denoised"
     flux_prior: str = "colours"
     curve: str = "calzetti-noll"

@@ -205,19 +205,24 @@ def test_an_amount_of_dust_that_the_image_does_not_tell():
     assert "image-alone" in codes(found(below), "warning")
 
 
-def test_chains_that_share_out_the_amount_of_dust():
-    # chains 10 sd apart, each where it should be; then one of them elsewhere
-    draws = with_setting(make_draws(8, offset=10.0), amount="image", image_alone_q95=1e-3)
-    goal = coordinate(draws.mean_attenuation).mean(axis=1, keepdims=True)
-    hold = lambda x: np.broadcast_to(x, draws.slope.shape)  # noqa: E731
-    shares = draws._replace(stats=draws.stats | dict(aim_goal=hold(goal), aim_precision=hold(9.0)))
-    assert "amount-image" in codes(found(shares), "info")
-    assert not {"rhat", "image-alone", "amount-share"} & {f.code for f in found(shares)}
-    goal = goal + np.array([0.0, 0.0, 0.5, 0.0])[:, None]
-    astray = shares._replace(stats=shares.stats | dict(aim_goal=hold(goal)))
-    (warning,) = (f for f in found(astray) if f.code == "amount-share")
-    assert "chain 2 (" in warning.message
-    assert "rhat" in codes(found(with_setting(shares, amount="model")), "error")
+def test_chains_that_take_turns_in_shares_of_the_amount_of_dust():
+    # shares 10 sd apart, each where it should be; then one of them elsewhere
+    draws = with_setting(make_draws(8), amount="image", image_alone_q95=1e-3)
+    chains, length = draws.slope.shape
+    share = (np.arange(chains)[:, None] + np.arange(length) * 2 * chains // length) % chains
+    depth = draws.mean_attenuation + 10 * draws.mean_attenuation.std() * share
+    where = [coordinate(depth[share == number]).mean() for number in range(chains)]
+    stats = dict(share=share, aim_goal=np.array(where)[share], aim_precision=9.0 + 0 * depth)
+    shared = draws._replace(mean_attenuation=depth, stats=draws.stats | stats)
+    assert "amount-image" in codes(found(shared), "info")
+    assert not {"rhat", "image-alone", "amount-share"} & {f.code for f in found(shared)}
+    stats["aim_goal"] = stats["aim_goal"] + np.array([0.0, 0.0, 0.5, 0.0])[share]
+    (warning,) = (
+        f for f in found(shared._replace(stats=shared.stats | stats)) if f.code == "amount-share"
+    )
+    assert warning.message.count(" mag for ") == 1
+    alone = depth + 10 * draws.mean_attenuation.std() * (np.arange(chains) == 2)[:, None]
+    assert "rhat" in codes(found(shared._replace(mean_attenuation=alone)), "error")
 
 
 def test_slope_at_the_edge_of_its_prior():

@@ -77,7 +77,7 @@ class World:
                 for name, data in groups.items()
             }
         )
-        self.tree["constant_data"] = xr.DataTree()
+        self.tree["sample_stats"] = xr.DataTree()
         self.tree["posterior"] = xr.DataTree(
             self.tree["posterior"].to_dataset().assign_coords(band=["g", "r", "z"])
         )

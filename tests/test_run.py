@@ -135,7 +135,7 @@ def test_a_run_ends_early_and_keeps_few_maps(galaxies, monkeypatch):
     target, starts = galaxies[0]
     sampler = SAMPLERS["gibbs"]
     states, tuning = begin(jax.random.key(0), target, starts, sampler)
-    watch = lambda done, scalars: scalars.slope.shape[1] >= 35  # noqa: E731
+    watch = lambda done, scalars, share: scalars.slope.shape[1] >= 35  # noqa: E731
     _, trace = run.run(
         jax.random.key(1), states, target, sampler, tuning, 1000, **PLAN, watch=watch
     )

@@ -1,4 +1,4 @@
-"""The work of one task: read galaxies, draw those of one shape side by side, land each.
+"""The work of one task: read galaxies, draw those of one kind side by side, land each.
 
 A galaxy that cannot be read, or whose chains meet a nan, fails by itself with a sentence; the
 others of its batch go on. The compiled call always has the plan's width: a batch that is
@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dustpost.amount import used
 from dustpost.catalog.identity import key_of
 from dustpost.catalog.plan import Plan, check_here
 from dustpost.catalog.store import Store, StoreError
@@ -85,7 +86,9 @@ def work(root: str, plan: Plan, objects: Sequence[Object]) -> list[Outcome]:
         except Exception as error:  # whatever is wrong with one file is its own affair
             outcomes.append(_failed(store, one.object_id, error))
         else:
-            groups.setdefault((ready.cutout.data.shape, ready.cutout.psf.shape), []).append(ready)
+            cutout = ready.cutout
+            alike = cutout.data.shape, cutout.psf.shape, used(cutout, plan.settings)
+            groups.setdefault(alike, []).append(ready)
     for group in groups.values():
         for start in range(0, len(group), plan.width):
             outcomes += _batch(store, plan, group[start : start + plan.width])

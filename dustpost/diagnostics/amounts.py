@@ -2,7 +2,7 @@
 
 Of a posterior whose amount is the model's, half of the draws outside of what the image alone tells
 (90 %, `dustpost.amount`) is a warning. Where chains share that out (`dustpost.priors.strata`) it is
-one if a chain's mean of g is off its goal by more than the sd of its share.
+one if the mean of g in a share is off its goal by more than the sd of the share.
 """
 
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
+from dustpost.diagnostics.shares import share_of
 from dustpost.findings import Finding
 from dustpost.networks.amount import amount_at, coordinate
 from dustpost.results import settings_of
@@ -37,30 +38,29 @@ def elsewhere(tree: xr.DataTree) -> Iterable[Finding]:
 
 
 def shared_out(tree: xr.DataTree) -> Iterable[Finding]:
-    """What chains that share out the amount are, and those that are not at their shares."""
-    if settings_of(tree).get("amount") != "image":
+    """That chains take turns in shares of the amount, and the shares where they are not."""
+    share = share_of(tree)
+    if share is None:
         return
     yield Finding(
         "info",
         "amount-image",
-        "Chains share out the amount of dust that the image alone tells and differ by design: "
-        "R-hat and ESS are those within chains, and no chain alone is the posterior.",
+        "How much dust there is is what the image alone tells: chains take turns in its shares, "
+        "and R-hat and ESS are those within shares.",
     )
-    goal, precision = (
-        tree["sample_stats"][f"aim_{name}"].values[:, 0] for name in ("goal", "precision")
-    )
-    depth = tree["posterior"]["mean_attenuation"].values
-    off = np.abs(np.asarray(coordinate(depth)).mean(axis=1) - goal) * np.sqrt(precision)
-    astray = np.flatnonzero(~(off <= OFF))
-    if astray.size:
-        which = ", ".join(
-            f"{chain} ({np.median(depth[chain]):.3f} mag for {amount_at(goal[chain]):.3f})"
-            for chain in astray
-        )
+    stats, depth = tree["sample_stats"], tree["posterior"]["mean_attenuation"].values
+    astray = []
+    for number in np.unique(share):
+        own = share == number
+        goal, precision = (stats[f"aim_{name}"].values[own][0] for name in ("goal", "precision"))
+        off = abs(float(np.mean(coordinate(depth[own]))) - goal) * np.sqrt(precision)
+        if not off <= OFF:
+            astray.append(f"{np.median(depth[own]):.3f} mag for {amount_at(goal):.3f}")
+    if astray:
         yield Finding(
             "warning",
             "amount-share",
-            f"The model pulls chain {which} off its share of the amount of dust: warm up longer "
-            "(--warmup); if that does not help, the image tells of an amount that the model "
-            "cannot have.",
+            f"The model pulls chains off shares of the amount of dust ({', '.join(astray)}): warm "
+            "up longer (--warmup); if that does not help, the image tells of an amount that the "
+            "model cannot have.",
         )

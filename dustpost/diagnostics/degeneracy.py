@@ -18,6 +18,7 @@ import xarray as xr
 
 from dustpost.diagnostics import divergence, ranks
 from dustpost.diagnostics.modes import modes
+from dustpost.diagnostics.shares import levelled, share_of
 
 DIRECTIONS = ("screen", "contrast")
 MAGNITUDE = 2.5 / np.log(10.0)  # mag of an optical depth of 1
@@ -74,7 +75,7 @@ def degeneracy(
     Parameters
     ----------
     tree : xarray.DataTree
-        With the groups posterior, posterior_maps, prior and constant_data of
+        With the groups posterior, posterior_maps, prior and sample_stats of
         `dustpost.results`.
     fisher : dict, optional
         `fisher_sd` and `fisher_sd_pixels` of log_screen, in ln D.
@@ -91,17 +92,18 @@ def degeneracy(
     posterior, maps, prior = (tree[name] for name in ("posterior", "posterior_maps", "prior"))
     at = np.searchsorted(posterior["draw"], maps["draw"])
     kept = posterior.isel(draw=at)
-    share = np.ones(posterior["log_screen"].shape) if weight is None else weight
+    each = np.ones(posterior["log_screen"].shape) if weight is None else weight
     screens = {
-        "screen": (posterior["log_screen"].values, prior["log_screen"].values, posterior, share),
-        "contrast": (maps["contrast"].values, prior["contrast"].values, kept, share[:, at]),
+        "screen": (posterior["log_screen"].values, prior["log_screen"].values, posterior, each),
+        "contrast": (maps["contrast"].values, prior["contrast"].values, kept, each[:, at]),
     }
+    shares = {"screen": share_of(tree), "contrast": share_of(tree, at)}
     light, pattern = contrast(maps["S"].values, maps["D"].values)
     of_host = along(log_of(maps["S"].values), light, pattern)
     columns: dict[str, list] = {name: [] for name in ABOUT}
     for direction in DIRECTIONS:
         draws, before, beside, w = screens[direction]
-        judged = ranks.levelled(draws, tree["constant_data"].attrs)
+        judged = levelled(draws, shares[direction])
         before = before[np.isfinite(before)]
         sd = [deviation(before, np.ones(before.shape)), deviation(draws, w)]
         flux = log_of(beside["F"].values)
@@ -129,7 +131,7 @@ def degeneracy(
     posterior_sd = columns["posterior_sd"][0]
     variables["sd_over_fisher"] = ((), posterior_sd / float(bounds["fisher_sd"]))
     agree = columns["rhat"][0] <= MIXED
-    centre, weight = modes(screens["screen"][0], share) if agree else ([np.nan], [np.nan])
+    centre, weight = modes(screens["screen"][0], each) if agree else ([np.nan], [np.nan])
     variables |= {"mode_centre": ("mode", centre), "mode_weight": ("mode", weight)}
     found = xr.Dataset(variables, {"direction": list(DIRECTIONS), "band": posterior["band"].values})
     for name in found.data_vars:

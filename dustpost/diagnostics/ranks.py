@@ -52,24 +52,6 @@ def bulk_ess(draws: np.ndarray) -> np.ndarray:
     return _over_series(_bulk_ess, draws, least_chains=1)
 
 
-def levelled(draws: np.ndarray, settings: dict[str, object]) -> np.ndarray:
-    """Draws (chain, draw, ...) of which R-hat and ESS are to be taken.
-
-    Where chains share out the amount of dust (`dustpost.priors.strata`) two of them are to differ
-    and only the halves of each must agree: draws in units of the chain's sd from its mean.
-
-    Parameters
-    ----------
-    draws : ndarray, (chain, draw, ...)
-    settings : dict
-        See `dustpost.draws.SETTINGS`.
-    """
-    if settings.get("amount") != "image":
-        return draws
-    sd = draws.std(axis=1, keepdims=True)
-    return (draws - draws.mean(axis=1, keepdims=True)) / np.where(sd > 0, sd, 1.0)
-
-
 def _over_series(statistic, draws: np.ndarray, least_chains: int) -> np.ndarray:
     """Apply `statistic` to (chain, draw, series) blocks; nan where it has no meaning."""
     chains, length = draws.shape[:2]

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from dustpost.diagnostics.ranks import levelled
+from dustpost.diagnostics.shares import levelled, share_of
 from dustpost.io.netcdf import import_arviz
-from dustpost.results import SCALARS, settings_of
+from dustpost.results import SCALARS
 
 
 class Row(NamedTuple):
@@ -67,10 +67,11 @@ def scalar_series(tree: xr.DataTree) -> list[tuple[str, str, np.ndarray, str]]:
 
 def summarise(tree: xr.DataTree) -> list[Row]:
     """Estimate every scalar of the posterior, its convergence measured by ArviZ."""
+    share = share_of(tree)
     return [
         Row(
             *(name, band, *_estimates(draws)),
-            *_convergence(levelled(draws, settings_of(tree))),
+            *_convergence(levelled(draws, share)),
             *(unit, *_prior(tree, name, draws)),
         )
         for name, band, draws, unit in scalar_series(tree)

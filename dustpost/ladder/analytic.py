@@ -87,7 +87,7 @@ def measure(
         keys(warm_key), states, chained, sampler, tuning, WARMUP, **plan, advance=advance
     )
 
-    def watch(done, scalars):
+    def watch(done, scalars, share):
         advance(done)
         return False
 

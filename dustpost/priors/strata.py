@@ -1,18 +1,19 @@
-"""Chains that share out how much dust there is, as the image alone tells it.
+"""Shares of how much dust there is, as the image alone tells it, and chains held to them.
 
-    p_c(z, x, delta) ~ p(z, x, delta | Y) exp(-((g(u) - a_c) / w_c)^2 / 2),   c = 1 ... n,
+    p_s(z, x, delta) ~ p(z, x, delta | Y) exp(-((g(u) - a_s) / w_s)^2 / 2),   s = 1 ... n,
 
 u = sum S A the light-weighted mean attenuation, g(u) that of `dustpost.networks.amount`. A density
-q(g | Y) is cut into n shares of equal mass, one a chain. During the warm-up a_c is moved until the
-chain's mean of g is that of its share (stochastic approximation: Robbins & Monro 1951, Ann. Math.
-Stat. 22, 400), so that what else pulls at u is made up for; w_c is the sd of the share. All n
-chains together have q for g, to n shares, and the model's own density of all else given g, by
-strata as umbrella sampling does (Torrie & Valleau 1977, J. Comput. Phys. 23, 187).
+q(g | Y) is cut into n shares of equal mass, as many as chains. During the warm-up each chain is
+held to one, and a_s is moved until the chain's mean of g is that of the share (stochastic
+approximation: Robbins & Monro 1951, Ann. Math. Stat. 22, 400), so that what else pulls at u is made
+up for; w_s is the sd of the share. In the draws chains take turns in the shares
+(`dustpost.samplers.turns`): together, and each of them, they have q for g, to n shares, and the
+model's own density of all else given g, by strata as umbrella sampling does (Torrie & Valleau
+1977, J. Comput. Phys. 23, 187).
 
 It is a cut posterior (Liu, Bayarri & Berger 2009, Bayesian Analysis 4, 119; Plummer 2015, Stat.
 Comput. 25, 37). The amount of dust is a module of its own, for what the rest of the model says of
-the amount, beyond what it says of where dust lies, is wrong more often than its errors tell. Chains
-differ by design: `dustpost.diagnostics.ranks.levelled`.
+the amount, beyond what it says of where dust lies, is wrong more often than its errors tell.
 """
 
 from collections.abc import Sequence
@@ -36,9 +37,9 @@ class Aim(NamedTuple):
     Attributes
     ----------
     goal : Array
-        Mean of the chain's share.
+        Mean of its share.
     precision : Array
-        1 / w^2; 0 where the model alone says how much dust there is.
+        1 / w^2
     centre : Array
         a.
     """
@@ -51,11 +52,6 @@ class Aim(NamedTuple):
 def log_factor(aim: Aim, amount: Array) -> Array:
     """ln of the factor that holds one chain, at a mean attenuation in mag."""
     return -0.5 * aim.precision * jnp.square(coordinate(amount) - aim.centre)
-
-
-def nowhere(chains: int) -> Aim:
-    """Aims that hold no chain."""
-    return Aim(*np.zeros((3, chains), np.float32))
 
 
 def share_out(shares: np.ndarray, chains: int) -> Aim:

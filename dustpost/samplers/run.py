@@ -19,13 +19,12 @@ import numpy as np
 from blackjax.adaptation.step_size import dual_averaging_adaptation
 from jax import Array
 
-from dustpost import coordinates
-from dustpost.field_light import whole_flux
 from dustpost.galaxy import Position
-from dustpost.likelihood import expected_cube, log_likelihood
 from dustpost.posterior import Target
 from dustpost.priors import strata
+from dustpost.samplers import turns
 from dustpost.samplers.choice import Sampler
+from dustpost.samplers.scalars import Scalars, fine_map, model_cube, scalars_of
 from dustpost.samplers.side_by_side import axes, of_chains, split, strong
 
 ACCEPTANCE = 0.8  # the rate that the step sizes are adapted to
@@ -34,7 +33,6 @@ MOST_MAPS = 200  # a chain; 3 MB of 64x64 pixels
 # gamma of dual averaging, whose customary 0.05 lets log steps jump by 0.5 from sweep to sweep still
 # after 40: acceptance then is a mean of those near 1 and near 0, and the averaged step too small
 CALM = 0.2
-FINE, FIELD = 2**31 - 1, 2**31 - 2  # of a sweep's key: far from those that its moves split off
 STEP_CHANGE = 0.1  # relative, of the averaged step sizes over a chunk of a settled warm-up
 
 
@@ -45,23 +43,6 @@ class _DualAveraging(NamedTuple):
 
 
 _ADAPT = _DualAveraging(*dual_averaging_adaptation(ACCEPTANCE, gamma=CALM))
-
-
-class Scalars(NamedTuple):
-    """Numbers of one sweep; (chain, sweep, ...) once gathered.
-
-    `flux` is that of all stars without their dust, `template_flux` the part of the host's one
-    spectrum, on which the prior is (`dustpost.field_light`).
-    """
-
-    flux: Array
-    template_flux: Array
-    slope: Array
-    mean_attenuation: Array
-    covering_fraction: Array
-    log_screen: Array
-    log_likelihood: Array
-    energy: Array
 
 
 class Trace(NamedTuple):
@@ -78,6 +59,8 @@ class Trace(NamedTuple):
         The last sweeps of evenly spaced chunks; D with its fine structure.
     kept : ndarray, (kept,), int
         Which sweeps those are.
+    share : ndarray, (chain, sweep), int
+        Whose tuning, of the galaxy's chains, each had (`dustpost.samplers.turns`).
     model : ndarray, (chain, band, y, x)
         Mean of the model cube over the last sweep of every chunk.
     """
@@ -87,6 +70,7 @@ class Trace(NamedTuple):
     host: np.ndarray
     transmission: np.ndarray
     kept: np.ndarray
+    share: np.ndarray
     model: np.ndarray
 
 
@@ -189,29 +173,42 @@ def run(
     sweeps: int,
     steps: int,
     chunk: int,
-    watch: Callable[[int, Scalars], bool] = lambda done, scalars: False,
+    watch: Callable[[int, Scalars, np.ndarray], bool] = lambda done, scalars, share: False,
 ) -> tuple[Any, Trace]:
-    """Sample with everything fixed; parameters as in `warm_up`, and
+    """Sample with everything fixed, in turns where chains are held to shares of an amount.
+
+    Parameters as in `warm_up`, and
 
     Parameters
     ----------
     watch : callable
-        Told after every chunk the sweeps just done and the scalars of all so far,
-        (chain, sweep, ...); the run ends early where it says yes.
+        Told after every chunk of draws their number, and of all so far the scalars,
+        (chain, sweep, ...), and `Trace.share`; the run ends early where it says yes, with turns
+        once every chain has been in every share.
     """
     adaptation = _begin_adaptation(tuning)  # carried along unused: one compilation for both
-    pieces, maps, model, stride = [], [], 0.0, 1
-    for number, chunk_key in enumerate(split(key, -(-sweeps // chunk))):
+    galaxies, chains = key.size, states.position.slope.size // key.size
+    in_turns = _aimed(tuning)
+    chunks = turns.plan(sweeps, chunk, chains) if in_turns else turns.straight(sweeps, chunk)
+    pieces, maps, shares, model, stride = [], [], [], 0.0, 1
+    for chunk_key, now in zip(split(key, len(chunks)), chunks, strict=True):
+        order = turns.order(now.turn, chains, galaxies)
+        held = jax.tree.map(lambda x, order=order: x[order], tuning) if now.turn else tuning
         states, _, record, (seen, cube) = _chunk(
-            chunk_key, states, target, tuning, adaptation, False, sampler, steps, chunk
+            chunk_key, states, target, held, adaptation, False, sampler, steps, chunk
         )
+        if not now.kept:
+            continue
+        number = len(pieces)
         pieces.append(jax.tree.map(np.asarray, record))
+        shares.append(np.repeat(order[:, None] % chains, chunk, axis=1))
         model = model + np.asarray(cube, float)
         if number % stride == 0:
             maps.append((number, np.asarray(states.galaxy.host), np.asarray(seen)))
         if len(maps) > MOST_MAPS:
             maps, stride = maps[::2], 2 * stride
-        if watch(chunk, _joined([scalars for scalars, _ in pieces])):
+        so_far = _joined([scalars for scalars, _ in pieces]), np.concatenate(shares, axis=1)
+        if watch(chunk, *so_far) and now.whole:
             break
     scalars, info = _joined(pieces)
     if hasattr(info, "curl_defect"):
@@ -219,7 +216,8 @@ def run(
     numbers, *images = zip(*maps, strict=True)
     host, transmission = (np.stack(x, axis=1) for x in images)
     kept = (np.array(numbers) + 1) * chunk - 1
-    return states, Trace(scalars, info, host, transmission, kept, model / len(pieces))
+    share = np.concatenate(shares, axis=1)
+    return states, Trace(scalars, info, host, transmission, kept, share, model / len(pieces))
 
 
 def _aimed(tuning: Any) -> bool:
@@ -240,8 +238,8 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
     chains = states.position.slope.size
     where = axes(target)
     kernel = jax.vmap(sampler.kernel, in_axes=(0, 0, where, 0, None, None))
-    scalars = jax.vmap(_scalars, in_axes=(0, 0, 0, where))
-    fine = jax.vmap(_fine, in_axes=(0, 0, where))
+    scalars = jax.vmap(scalars_of, in_axes=(0, 0, 0, where))
+    fine = jax.vmap(fine_map, in_axes=(0, 0, where))
 
     def fine_of(keys, states):
         """Maps D that the chains' latents stand for; while they warm up, their means.
@@ -273,7 +271,7 @@ def _chunk(key, states, target, tuning, adaptation, adapt, sampler, steps, chunk
     begin = states, adaptation, states.galaxy.transmission
     (states, adaptation, seen), record = jax.lax.scan(sweep, begin, inputs)
     record = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), record)
-    model = jax.vmap(_model, in_axes=(0, where))(states, target)
+    model = jax.vmap(model_cube, in_axes=(0, where))(states, target)
     return states, adaptation, record, (seen, model)
 
 
@@ -281,31 +279,6 @@ def _begin_adaptation(tuning):
     """Dual averaging from the steps as they are, and drawn to them (not to 10 times as much)."""
     begun = {name: jax.vmap(_ADAPT.init)(step) for name, step in tuning.step.items()}
     return strong({name: one._replace(mu=one.log_step_size) for name, one in begun.items()})
-
-
-def _fine(key: Array, state: Any, target: Target) -> Array:
-    key = jax.random.fold_in(key, FINE)
-    return target.fine(key, state.position.dust, state.galaxy.host, state.galaxy.transmission)
-
-
-def _scalars(key: Array, state: Any, transmission: Array, target: Target) -> Scalars:
-    host, flux = state.galaxy.host, state.flux.value
-    return Scalars(
-        flux=whole_flux(jax.random.fold_in(key, FIELD), target, state.galaxy, flux),
-        template_flux=flux,
-        slope=state.position.slope,
-        mean_attenuation=coordinates.mean_attenuation(host, transmission, target.k_pivot),
-        covering_fraction=coordinates.covering_fraction(
-            host, transmission, target.k_pivot, target.covering_threshold
-        ),
-        log_screen=coordinates.log_screen(host, transmission),
-        log_likelihood=log_likelihood(target.behind(state.galaxy), state.galaxy.templates, flux),
-        energy=target.energy(state.position),
-    )
-
-
-def _model(state: Any, target: Target) -> Array:
-    return expected_cube(target.behind(state.galaxy), state.galaxy.templates, state.flux.value)
 
 
 def _hold(measured: np.ndarray) -> np.ndarray:

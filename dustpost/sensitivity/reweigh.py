@@ -22,6 +22,7 @@ from scipy.linalg import block_diag
 
 from dustpost.diagnostics import fisher_pixels, ranks
 from dustpost.diagnostics.degeneracy import log_of
+from dustpost.diagnostics.shares import levelled, share_of
 from dustpost.io.netcdf import import_arviz
 from dustpost.posterior import Target
 from dustpost.samplers.curvature import flux_precision
@@ -63,7 +64,8 @@ def weights(tree: xr.DataTree, before: Target, after: Target) -> Weights:
     """
     posterior = tree["posterior"]
     mean = posterior["mean_attenuation"].values
-    mean = ranks.levelled(mean, tree["constant_data"].attrs)
+    share = share_of(tree)
+    mean = levelled(mean, share)
     ess = float(ranks.bulk_ess(mean[..., None])[0]) if mean.shape[1] >= 4 else mean.size
     ess = min(ess, mean.size) if ess > 0 else mean.size
     flux, slope = of_template(tree), posterior["delta"].values
@@ -75,8 +77,9 @@ def weights(tree: xr.DataTree, before: Target, after: Target) -> Weights:
         return Weights(np.full(ratio.shape, 1 / ratio.size), 0.0, ess)
     smoothed, k = pareto_smoothed(ratio.ravel(), ess / ratio.size)
     value = np.exp(smoothed - smoothed.max()).reshape(ratio.shape)
-    if tree["constant_data"].attrs.get("amount") == "image":  # no prior moves the chains' shares
-        value = value / value.sum(axis=1, keepdims=True)
+    for number in () if share is None else np.unique(share):  # which no prior moves
+        own = share == number
+        value[own] *= own.mean() / value[own].sum()
     value = value / value.sum()
     k = max(k, normal_tail(flux, slope, before, after))
     return Weights(value, k, ess / (ratio.size * np.sum(value**2)))
