@@ -1,7 +1,7 @@
 """Claim: the image of a simulated galaxy tells how much dust it has, and so does RADMC-3D's.
 
     python -m benchmarks.learn_amount make --first 0 --last 5000 --out out/amount
-    python -m benchmarks.learn_amount train --out out/amount [--epochs 120]
+    python -m benchmarks.learn_amount train --out out/amount [--epochs 240]
     python -m benchmarks.learn_amount test --out out/amount [--data ../shared/data/rt]
 
 `make` writes noise-free galaxies of `dustpost simulate` in ugriz (0.27 s each of one core; run it
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int, default=5000)
-    parser.add_argument("--epochs", type=int, default=120)
+    parser.add_argument("--epochs", type=int, default=240)
     parser.add_argument("--galaxies", type=int, default=100)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
