@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from dustpost import amount
+from dustpost import amount, sample
 from dustpost.diagnostics.ranks import bulk_ess, rhat
 from dustpost.diagnostics.shares import levelled
 from dustpost.networks.amount import BINS, DEEPEST, amount_at, coordinate
@@ -139,3 +139,22 @@ def test_who_is_held():
     both = amount.aims([cutout, cutout], 3)
     np.testing.assert_array_equal(both.goal[:3], both.goal[3:])
     assert (both.precision > 0).all() and (np.diff(both.goal[:3]) > 0).all()
+
+
+def test_galaxies_of_which_nothing_is_told_are_drawn_apart(monkeypatch):
+    """Chains of the others take turns; in one program all would."""
+    near = observe(find_views(None, 1, 1, 77)[0].read(False), 30.0, 0)
+    far, keys = replace(near, redshift=0.9), jax.random.split(jax.random.key(0), 3)
+    calls, whole = [], sample.sample_many
+
+    def draw(keys, cutouts, settings, progress, targets, start):
+        calls.append([cutout.redshift for cutout in cutouts])
+        return list(zip(keys, cutouts, targets, strict=True))
+
+    monkeypatch.setattr(sample, "sample_many", draw)
+    targets = ["a", "b", "c"]
+    found = whole(keys, [far, near, far], Settings(), targets=targets)
+    assert sorted(calls) == [[near.redshift], [0.9, 0.9]]
+    assert [target for _, _, target in found] == targets
+    assert [cutout for _, cutout, _ in found] == [far, near, far]
+    assert all(jnp.array_equal(key, own) for (key, _, _), own in zip(found, keys, strict=True))
