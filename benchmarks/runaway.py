@@ -3,7 +3,8 @@
     python -m benchmarks.runaway [--data ../shared/data/rt] [--galaxies 12] [--only VIEW ...]
                                  [--config TOML] [--noise 30] [--table]
 
-The chains of `dustpost sample` as shipped, but for where they begin: one at the truth, one at the
+The chains of `dustpost sample` as shipped (in every share of the amount of dust in turn; with
+`amount = "model"` in the configuration, all by the model), but for where they begin: one at the truth, one at the
 MAP of the score networks, one without dust (D = 0.97) and one behind a screen of 1 mag. The
 galaxies are one view of each of the first of `dustpost simulate` or, with --data, of a folder
 of FITS with truth (or the views that --only names), seen by HSC's PSFs at a peak S/N in r as in
@@ -31,6 +32,7 @@ from benchmarks.named_views import named
 from dustpost.coordinates import clean_from_image
 from dustpost.diagnostics.convergence import DEEPEST, EDGE, EDGE_BAD
 from dustpost.diagnostics.ranks import bulk_ess, rhat
+from dustpost.diagnostics.shares import levelled, share_of
 from dustpost.galaxy import Position
 from dustpost.io.cutout import Cutout
 from dustpost.networks.diffusion import perturb
@@ -89,6 +91,7 @@ def measure(cutout: Cutout, settings: Settings) -> dict:
     if not isinstance(tree, xr.DataTree):
         return {"error": str(tree)}
     draws = {name: np.asarray(tree["posterior"][name]) for name in SCALARS}
+    judged = {name: levelled(v, share_of(tree)) for name, v in draws.items()}
     far = np.asarray(slope.distance(slope.slope_prior(), draws["delta"]))
     return {
         "truth": {n: round(float(getattr(truth, n)), 4) for n in KNOWN},
@@ -96,8 +99,8 @@ def measure(cutout: Cutout, settings: Settings) -> dict:
         "sd": {n: np.round(v.std(axis=1), 4).tolist() for n, v in draws.items()},
         "deepest": round(float(draws["mean_attenuation"].max()), 3),
         "delta_beyond": round(float((far > EDGE).mean(axis=1).max()), 3),
-        "rhat": {n: round(float(rhat(v)), 3) for n, v in draws.items()},
-        "ess": {n: round(float(bulk_ess(v)), 1) for n, v in draws.items()},
+        "rhat": {n: round(float(rhat(v)), 3) for n, v in judged.items()},
+        "ess": {n: round(float(bulk_ess(v)), 1) for n, v in judged.items()},
         **{n: of_chains(tree["sample_stats"][n]) for n in ("log_likelihood", "energy")},
         "seconds": round(time.perf_counter() - begin),
     }
