@@ -4,11 +4,11 @@
                                  [--config TOML] [--noise 30] [--table]
 
 The chains of `dustpost sample` as shipped (in every share of the amount of dust in turn; with
-`amount = "model"` in the configuration, all by the model), but for where they begin: one at the truth, one at the
-MAP of the score networks, one without dust (D = 0.97) and one behind a screen of 1 mag. The
-galaxies are one view of each of the first of `dustpost simulate` or, with --data, of a folder
-of FITS with truth (or the views that --only names), seen by HSC's PSFs at a peak S/N in r as in
-`covers_radiative_transfer_truth`.
+`amount = "model"` in the configuration, all by the model), but for where they begin: one at the
+truth, one at the MAP of the score networks, one without dust (D = 0.97) and one behind a screen of
+1 mag. The galaxies are one view of each of the first of `dustpost simulate` or, with --data, of a
+folder of FITS with truth (or the views that --only names), seen by HSC's PSFs at a peak S/N in r
+as in `covers_radiative_transfer_truth`.
 
 runaway.jsonl has a line a galaxy: of each chain the mean and sd of every scalar, the
 deepest draw, R-hat and bulk ESS over the four, and how far delta gets under its prior
