@@ -1,4 +1,4 @@
-"""Mean A found against the truth, by the model and with `--amount image`, of the same views.
+"""Mean A found against the truth, by the image as by default and by the model, of the same views.
 
 python docs/figures/amount_of_dust.py
 
@@ -15,7 +15,7 @@ from dustpost.plots.style import CHAINS, FAINT, new_figure, save_png, styled
 
 HERE = Path(__file__).parent
 RECORDS = HERE.parents[1] / "benchmarks"
-KINDS = {"tight": ("the model", "o", CHAINS[1]), "image": ("the image", "s", CHAINS[0])}
+KINDS = {"model": ("the model", "o", CHAINS[1]), "image": ("the image", "s", CHAINS[0])}
 TICKS = (0.0, 0.03, 0.1, 0.3, 1.0)  # mag
 APART = 0.02  # of g: the two of a view side by side
 
