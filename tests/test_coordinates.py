@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dustpost import coordinates
-from dustpost.samplers import flux, gibbs, run
+from dustpost.samplers import flux, gibbs
+from dustpost.samplers.scalars import scalars_of
 from tests import gaussian_world as world
 
 
@@ -40,7 +41,7 @@ def test_draws_use_the_threshold_of_the_target():
     threshold = float(jnp.median(coordinates.attenuation(galaxy.transmission, 1.0)))
     state = gibbs.State(position, galaxy, flux.Flux(value, jnp.zeros(())))
     target = target.replace(covering_threshold=threshold)
-    scalars = run._scalars(jax.random.key(1), state, galaxy.transmission, target)
+    scalars = scalars_of(jax.random.key(1), state, galaxy.transmission, target)
     expected = coordinates.covering_fraction(galaxy.host, galaxy.transmission, 1.0, threshold)
     np.testing.assert_allclose(scalars.covering_fraction, expected, rtol=1e-5)
     assert 0.1 < expected < 0.9
