@@ -185,8 +185,7 @@ def _maps(draws: Draws, cutout: Cutout) -> xr.Dataset:
         **_moments("S", draws.host, "", "host light, unit sum"),
     }
     # A falls with D, so their ranks and with them the bulk ESS are the same.
-    share = draws.stats.get("share")
-    share = None if share is None else share[:, draws.kept]
+    share = draws.stats["share"][:, draws.kept] if "share" in draws.stats else None
     level = lambda values: levelled(values, share)  # noqa: E731
     ess = ranks.bulk_ess(level(draws.transmission))
     plane = ("y", "x")

@@ -83,12 +83,12 @@ def work(root: str, plan: Plan, objects: Sequence[Object]) -> list[Outcome]:
             continue
         try:
             ready = prepare(one, plan)
+            cutout = ready.cutout
+            kind = cutout.data.shape, cutout.psf.shape, used(cutout, plan.settings)
         except Exception as error:  # whatever is wrong with one file is its own affair
             outcomes.append(_failed(store, one.object_id, error))
         else:
-            cutout = ready.cutout
-            alike = cutout.data.shape, cutout.psf.shape, used(cutout, plan.settings)
-            groups.setdefault(alike, []).append(ready)
+            groups.setdefault(kind, []).append(ready)
     for group in groups.values():
         for start in range(0, len(group), plan.width):
             outcomes += _batch(store, plan, group[start : start + plan.width])

@@ -28,7 +28,7 @@ Ebv = Annotated[
 ]
 HostPrior = Annotated[str | None, typer.Option(help="auto, hsc64, sim.")]
 CrossTerm = Annotated[str | None, typer.Option(help="anchored, cut, full.")]
-Amount = Annotated[str | None, typer.Option(help="How much dust: model, image.")]
+Amount = Annotated[str | None, typer.Option(help="How much dust: image, model.")]
 HostWeights = Annotated[str | None, typer.Option(help="File of the host network's weights.")]
 DustWeights = Annotated[str | None, typer.Option(help="File of the dust network's weights.")]
 FluxPrior = Annotated[str | None, typer.Option(help="colours, flat.")]
